@@ -1,0 +1,78 @@
+"""Messages that leave, as JSON in CloudEvents 1.0 binary mode; dead letters as the original bytes with the reason beside.
+
+Source: CloudEvents 1.0 Kafka protocol binding; KIP-1034 for the ``__streams.errors.*`` headers.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from stream.actions.alert import Alert
+from stream.actions.decision import Decision
+from stream.actions.message import Message, Stream
+from stream.actions.tier_change import TierChange
+from stream.events.record import Headers, Record
+from stream.events.rejected import Rejected
+
+SOURCE = "/winback"
+"""CloudEvents source of everything that leaves."""
+ATTEMPT_HEADER = "winback-redrive-attempt"
+"""How often a dead letter has been sent back already; set by ``winback redrive``."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def decision_message(decision: Decision) -> Message:
+    """A decision for its topic: actions when published, suppressions otherwise."""
+    published = decision.verdict == "publish"
+    stream = Stream.ACTIONS if published else Stream.SUPPRESSIONS
+    extra: Headers = (("ce_expirytime", decision.expires_at.encode()),)
+    if decision.cause.message_id:
+        extra = (*extra, ("ce_causationid", decision.cause.message_id.encode()))
+    headers = _headers(
+        decision.action_id, f"com.winback.{stream.value[:-1]}.v1", decision.decided_at, decision.customer_id
+    )
+    return Message(stream, decision.customer_id.encode(), _encoder.encode(decision), headers + extra)
+
+
+def alert_message(alert: Alert) -> Message:
+    """An alert for its topic."""
+    headers = _headers(alert.alert_id, f"com.winback.alert.{alert.kind}.v1", alert.decided_at, alert.customer_id)
+    return Message(Stream.ALERTS, alert.customer_id.encode(), _encoder.encode(alert), headers)
+
+
+def tier_message(change: TierChange) -> Message:
+    """A change of tier for its topic."""
+    headers = _headers(change.change_id, "com.winback.tier.v1", change.changed_at, change.customer_id)
+    return Message(Stream.TIERS, change.customer_id.encode(), _encoder.encode(change), headers)
+
+
+def dead_letter(record: Record, rejected: Rejected) -> Message:
+    """A record for its dead-letter topic: bytes, key and headers untouched, the reason in further headers."""
+    attempt = next((raw for name, raw in reversed(record.headers) if name == ATTEMPT_HEADER), b"0")
+    where = (
+        ("__streams.errors.exception", f"winback.{rejected.reason.value}".encode()),
+        ("__streams.errors.message", rejected.detail.encode("utf-8", "replace")),
+        ("__streams.errors.topic", record.topic.encode()),
+        ("__streams.errors.partition", str(record.partition).encode()),
+        ("__streams.errors.offset", str(record.offset).encode()),
+        ("dlq-stage", rejected.stage.value.encode()),
+        ("dlq-reason", rejected.reason.value.encode()),
+        ("dlq-field", rejected.field.encode("utf-8", "replace")),
+        ("dlq-attempt", attempt),
+    )
+    return Message(
+        Stream.DEAD_LETTERS, record.key, record.value, record.headers + where, source_topic=record.topic
+    )
+
+
+def _headers(message_id: str, kind: str, time: str, customer_id: str) -> Headers:
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", message_id.encode()),
+        ("ce_source", SOURCE.encode()),
+        ("ce_type", kind.encode()),
+        ("ce_time", time.encode()),
+        ("ce_subject", customer_id.encode()),
+        ("content-type", b"application/json"),
+    )

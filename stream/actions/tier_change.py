@@ -1,0 +1,31 @@
+"""A change of tier or segment, with its reason (MISSION C5)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stream.actions.decision import SCHEMA_VERSION
+from stream.events.hashing import hex_hash
+
+
+class TierChange(msgspec.Struct, frozen=True, kw_only=True):
+    """From where to where, when, and why. ``thresholds_day`` names the version of the population's thresholds."""
+
+    schema_version: int = SCHEMA_VERSION
+    change_id: str
+    customer_id: str
+    changed_at: str
+    tier: str
+    previous_tier: str | None
+    segment: str
+    previous_segment: str | None
+    r: int
+    f: int
+    m: int
+    thresholds_day: str | None
+    reason: str
+
+
+def change_id(customer_id: str, changed_at: str, tier: str, segment: str) -> str:
+    """The deterministic id of a change."""
+    return hex_hash("tier", customer_id, changed_at, tier, segment)

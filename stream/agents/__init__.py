@@ -1,0 +1,1 @@
+"""CARRIED BY: the Faust shell. Brings records to the pure processor and makes what it returns durable, exactly once."""

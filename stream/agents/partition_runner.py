@@ -1,0 +1,333 @@
+"""One partition of the worker: its records through its processor, each step in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import TopicPartition
+from faust.types import TP
+
+from stream.agents.dead_letters import processing_failed
+from stream.agents.epochs import Epochs
+from stream.agents.inbox import Inbox
+from stream.agents.pace import Apply, EventPace, Move, Pace, Tick, Wait, WallPace
+from stream.agents.ports import Clock, Core, Gauges, Processor
+from stream.agents.positions import TopicEnds, start_positions
+from stream.agents.restore import Progress, restore
+from stream.agents.runner import Runner
+from stream.agents.source import Source
+from stream.agents.status import Stage
+from stream.agents.topics import Layout
+from stream.agents.transactions import PlainWriter, TransactionalWriter, Unwritable, Writer
+from stream.config import Settings
+from stream.errors import ConfigurationError, StateError, TransientError, WinbackError
+from stream.events.record import Record
+from stream.outcome import Outcome
+
+_TIMER_BACKOFF_SECONDS = 10.0
+"""After the processor failed at a timer, for which no record can be blamed: the records go on, the timers are tried again
+at this pace, and the worker says so in its log, on ``/ready`` and in a metric."""
+
+_log = logging.getLogger(__name__)
+
+
+class PartitionRunner(Runner):
+    """Claims, restores and serves one partition.
+
+    The loop: collect a batch; let the processor apply it; write changelog, messages and offsets in one transaction;
+    tell the processor. A batch on which the processor raises is halved until a single record is left, which becomes
+    a dead letter; after each success the limit doubles again. So one bad record in two thousand costs about twenty
+    transactions, and no record is lost.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        core: Core,
+        layout: Layout,
+        partition: int,
+        source: Source,
+        *,
+        clock: Clock,
+        gauges: Gauges,
+        epochs: Epochs,
+        until_ms: int | None,
+        on_fatal: Callable[[BaseException], None],
+        on_due: Callable[[], None],
+    ) -> None:
+        self._event_clock = settings.clock == "event"
+        time_ms = core.event_time_ms if self._event_clock else _record_time
+        super().__init__(f"partition {partition}", partition, source, Inbox(layout.keyed, time_ms), on_fatal)
+        self._settings = settings
+        self._core = core
+        self._layout = layout
+        self._clock = clock
+        self._gauges = gauges
+        self._epochs = epochs
+        self._until_ms = until_ms
+        self._on_due = on_due
+        self._limit = settings.batch_records
+        self._pending: list[bytes] = []
+        self._look_for_strays = False
+        self._refused: tuple[str, int, Unwritable] | None = None
+        self._began = 0.0
+        self._ends = TopicEnds(settings)
+        self._writer: Writer | None = None
+        self._timers_from = 0.0
+        self._store: dict[bytes, bytes] = {}
+        self.processor: Processor | None = None
+        self.pace: Pace = WallPace(clock)
+        self.due_ms: int | None = None
+        self.caught_up = False
+        self.timers_fail = ""
+
+    # -- claiming
+
+    async def _claim(self) -> None:
+        settings, partition = self._settings, self.partition
+        self.status.move(Stage.CLAIMING)
+        self._writer = self._new_writer()
+        await self._writer.start()
+        self.status.move(Stage.RESTORING)
+        self.status.progress = progress = Progress()
+        store = self._store = dict[bytes, bytes]()
+        await restore(settings, settings.topic_changelog, partition, store, progress, self._report_progress)
+        began = time.monotonic()
+        processor = self._core.partition(partition, self._layout.partitions, store)
+        processor.recover(0 if self._event_clock else self._clock.now_ms())
+        progress.seconds += time.monotonic() - began
+        positions = await start_positions(
+            settings, self._layout.keyed, partition, processor.source_offsets(), self._ends
+        )
+        self.inbox.start_at(positions)
+        self.pace = EventPace(self._until_ms) if self._event_clock else WallPace(self._clock)
+        if isinstance(self.pace, EventPace):
+            self.pace.ends = await self._look_up_ends()
+        else:
+            await self._ends.close()
+        await self._epochs.ready.wait()
+        self.caught_up = False
+        # No await from here: what is published from now on comes by `follow`.
+        self.processor, self._pending = processor, self._epochs.latest()
+        self._report_progress()
+        self._gauges.set_population(partition, *processor.population())
+        _log.info(
+            "partition %d: restored %d keys from %d changelog records in %.1f s; goes on at %s",
+            partition, len(store), progress.records, progress.seconds, _shown(positions),
+        )  # fmt: skip
+
+    def _new_writer(self) -> Writer:
+        if self._settings.delivery == "exactly_once":
+            return TransactionalWriter(self._settings, f"{self._settings.app_id}-{self.partition}")
+        return PlainWriter(self._settings, self._source.commit)
+
+    def _report_progress(self) -> None:
+        self.status.move()
+        # 1 says that restoring is over: only when the processor is there.
+        ratio = 1.0 if self.processor is not None else min(self.status.progress.ratio, 0.99)
+        self._gauges.set_recovery(self.partition, self.status.progress.seconds, ratio)
+
+    async def _look_up_ends(self) -> dict[str, int]:
+        tps = [TopicPartition(topic, self.partition) for topic in self._layout.keyed]
+        return {tp.topic: end for tp, end in (await self._ends.ends(tps)).items()}
+
+    async def _close(self) -> None:
+        writer, self._writer, self.processor = self._writer, None, None
+        if writer is not None:
+            await writer.close()
+        await self._ends.close()
+
+    async def _discard(self) -> None:
+        writer, self._writer, self.processor = self._writer, None, None
+        self.due_ms = None
+        if writer is not None:
+            await writer.give_up()
+        await self._ends.close()
+
+    # -- serving
+
+    def follow(self, epoch: bytes) -> None:
+        """A new version of what all partitions share: taken over between two steps."""
+        if self.processor is not None:
+            self._pending.append(epoch)
+            self.wake()
+
+    async def _step(self) -> bool:
+        processor, self._began = self._claimed_processor(), time.monotonic()
+        await self._take_over_epochs(processor)
+        self.status.set_busy(len(self.inbox) > 0)
+        if isinstance(self.pace, WallPace):
+            self.pace.timers_off = self._began < self._timers_from
+        move = self.pace.next(processor, self.inbox, self._limit)
+        if isinstance(move, Apply):
+            return await self._apply(processor, move)
+        if isinstance(move, Tick):
+            return await self._tick(processor, move)
+        return await self._wait(move)
+
+    def _claimed_processor(self) -> Processor:
+        assert self.processor is not None, "a runner serves only what it has claimed"
+        return self.processor
+
+    async def _take_over_epochs(self, processor: Processor) -> None:
+        pending, self._pending = self._pending, []
+        for value in pending:
+            try:
+                processor.follow(value)
+            except WinbackError:
+                raise
+            except Exception:
+                _log.exception("%s: an epoch can't be followed; the last one stays in use", self.name)
+        if pending and self._look_for_strays and isinstance(self.pace, EventPace):
+            # What other partitions forwarded here before they closed their day is in by the time its epoch comes.
+            self._look_for_strays = False
+            self.pace.ends = await self._look_up_ends()
+
+    async def _wait(self, why: Wait) -> bool:
+        pace = self.pace
+        if isinstance(pace, EventPace):
+            if why is Wait.EPOCH:
+                self.status.stage, self._look_for_strays = Stage.WAITING, True
+            elif why is Wait.RECORDS and len(self.inbox) == 0 and not self.inbox.behind(pace.ends):
+                ends = await self._look_up_ends()
+                pace.at_ends, pace.ends = ends == pace.ends, ends
+                return pace.at_ends
+            elif why is Wait.CAUGHT_UP and not self.caught_up:
+                self.caught_up = True
+                _log.info("%s: caught up with its inputs", self.name)
+                self._on_due()
+        self._look_ahead()
+        return False
+
+    async def _apply(self, processor: Processor, move: Apply) -> bool:
+        if len(move.batch.records) < self._limit and self._settings.batch_linger_ms and not self._event_clock:
+            # A fuller transaction costs the same as this one. While one runs, the next fills up by itself.
+            await asyncio.sleep(self._settings.batch_linger_ms / 1000)
+            again = self.pace.next(processor, self.inbox, self._limit)
+            move = again if isinstance(again, Apply) else move
+        batch, records, began = move.batch, move.batch.records, time.monotonic()
+        first = (records[0].topic, records[0].offset)
+        try:
+            if self._refused is not None and len(records) == 1 and first == self._refused[:2]:
+                raise self._refused[2]
+            outcome = processor.apply(records, move.now_ms)
+        except (StateError, ConfigurationError):
+            raise
+        except Exception as error:
+            processor.rollback()
+            if len(records) > 1:
+                _log.warning("%s: %r on a batch of %d records; looking for the one", self.name, error, len(records))
+                self._limit = len(records) // 2
+                return True
+            outcome = self._refuse(records[0], error)
+        self._gauges.observe_batch(len(records), time.monotonic() - began)
+        offsets = {TP(topic, self.partition): at for topic, at in batch.offsets.items()}
+        try:
+            await self._commit(processor, move, outcome, offsets)
+        except Unwritable as error:
+            # Whoever tries can't write it: the record is found by halving, as when the processor raises.
+            self._limit = max(1, len(records) // 2)
+            self._refused = (*first, error) if len(records) == 1 else None
+            raise TransientError(str(error)) from error
+        self.inbox.done(batch)
+        self._source.open(self.partition, self.inbox.newly_free())
+        self._limit = min(self._limit * 2, self._settings.batch_records)
+        for topic, at in batch.offsets.items():
+            self._gauges.set_offset(topic, self.partition, at - 1)
+        return True
+
+    def _refuse(self, record: Record, error: Exception) -> Outcome:
+        _log.error(
+            "%s: %s[%d]@%d becomes a dead letter",
+            self.name, record.topic, record.partition, record.offset, exc_info=error,
+        )  # fmt: skip
+        outcome = Outcome(messages=[processing_failed(record, error)])
+        outcome.telemetry.rejected[record.topic, "process", "processing_failed"] += 1
+        return outcome
+
+    async def _tick(self, processor: Processor, move: Tick) -> bool:
+        before = processor.next_due_ms()
+        try:
+            outcome = processor.tick(move.now_ms)
+            if _empty(outcome) and before is not None and before == processor.next_due_ms() and before <= move.now_ms:
+                raise RuntimeError(f"the timer that was due at {before} neither fires nor moves")
+        except WinbackError:
+            raise
+        except Exception as error:
+            processor.rollback()
+            self._timers_failed(error)
+            return len(self.inbox) > 0
+        try:
+            await self._commit(processor, move, outcome, {})
+        except Unwritable as error:
+            self._timers_failed(error)
+            raise TransientError(str(error)) from error
+        if self.timers_fail:
+            self.timers_fail = ""
+            self._look_ahead()
+        return True
+
+    def _timers_failed(self, error: Exception) -> None:
+        _log.error("%s: timers fail", self.name, exc_info=error)
+        self._gauges.count_transaction_failure("timers")
+        self.timers_fail = f"{type(error).__name__}: {error}"
+        if self._event_clock:
+            # Time can't pass, so nothing can: better to stop than to wait for ever.
+            self._on_fatal(error)
+        self._timers_from = time.monotonic() + _TIMER_BACKOFF_SECONDS
+        self._look_ahead()
+        asyncio.get_running_loop().call_later(_TIMER_BACKOFF_SECONDS, self.wake)
+
+    async def _commit(self, processor: Processor, move: Move, outcome: Outcome, offsets: Mapping[TP, int]) -> None:
+        assert self._writer is not None, "a runner serves only what it has claimed"
+        if offsets or not _empty(outcome):
+            began = time.monotonic()
+            rows = self._layout.rows(self.partition, outcome.changed, outcome.messages)
+            try:
+                await self._writer.write(rows, offsets)
+            except Exception as error:
+                self._gauges.count_transaction_failure(type(error).__name__)
+                raise
+            self._gauges.observe_transaction(time.monotonic() - began)
+        for key, value in outcome.changed.items():
+            if value is None:
+                self._store.pop(key, None)
+            else:
+                self._store[key] = value
+        processor.commit()
+        self.pace.moved(move)
+        self.status.move(Stage.RUNNING)
+        self._gauges.observe(
+            outcome, partition=self.partition, commit_ms=int((time.monotonic() - self._began) * 1000)
+        )
+        self._gauges.set_clock(self.partition, self.pace.now_ms())
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        unable = self.processor is None or self._event_clock or self.timers_fail
+        due = None if unable or self.processor is None else self.processor.next_due_ms()
+        if due != self.due_ms:
+            self.due_ms = due
+            self._on_due()
+
+    # -- questions
+
+    def customer(self, customer_id: str) -> dict[str, Any] | None:
+        """One customer as of now."""
+        return self._claimed_processor().customer(customer_id, self.pace.now_ms())
+
+
+def _record_time(record: Record) -> int:
+    return record.timestamp_ms
+
+
+def _empty(outcome: Outcome) -> bool:
+    return not outcome.changed and not outcome.messages
+
+
+def _shown(positions: Mapping[str, int]) -> str:
+    return ", ".join(f"{topic}@{offset}" for topic, offset in positions.items() if offset) or "the beginning"

@@ -1,0 +1,45 @@
+"""The wall clock's alarm: one task for the whole worker, however many customers have something due."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from stream.agents.ports import Clock
+
+_LONGEST_SLEEP_SECONDS = 0.5
+"""The wall clock may be set forward, or the machine may have been asleep: a timer that is due by the new time fires within
+this. Two wake-ups a second cost nothing that can be measured; longer would break "within a second"."""
+
+_BETWEEN_ALARMS_SECONDS = 0.05
+"""A partition that was told and is busy (its transaction runs) is told again after this. It looks at its timers after
+every step by itself, so this delays nothing; much shorter would be a busy loop while the broker is slow."""
+
+
+class Alarm:
+    """Calls ``fire`` when the earliest due time is reached."""
+
+    def __init__(self, clock: Clock, due_ms: Callable[[], int | None], fire: Callable[[int], None]) -> None:
+        self._clock = clock
+        self._due_ms = due_ms
+        self._fire = fire
+        self._changed = asyncio.Event()
+
+    def changed(self) -> None:
+        """A due time may be earlier now."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            self._changed.clear()
+            due, now = self._due_ms(), self._clock.now_ms()
+            if due is not None and due <= now:
+                self._fire(now)
+                # Whoever is due gets its turn before the question is asked again.
+                await asyncio.sleep(_BETWEEN_ALARMS_SECONDS)
+                continue
+            seconds = _LONGEST_SLEEP_SECONDS if due is None else min((due - now) / 1000, _LONGEST_SLEEP_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), seconds)

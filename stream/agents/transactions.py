@@ -1,0 +1,227 @@
+"""Making the outcome of a step durable: changelog, messages and source offsets in one Kafka transaction.
+
+A transactional producer belongs to one partition of the worker (``<app id>-<partition>``). Starting it fences whoever
+had it before and ends their open transaction, so it is the first thing a new owner does, and the only thing that
+decides who owns a partition: not the group's assignment, which a paused process can be wrong about.
+
+A writer whose ``write`` failed is used up: the transaction's fate may be unknown, and the client's sequence numbers may
+be out of step with the broker's. The owner of the partition starts another one and reads the state back from the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
+from faust.types import TP
+
+from stream.agents.connection import MAX_MESSAGE_BYTES, client_options
+from stream.agents.topics import Row, Rows
+from stream.config import Settings
+from stream.errors import Fenced, TransientError, WinbackError
+
+_BATCH_BYTES = 512 * 1024
+"""Kafka's record batches are filled up to this: half of what a broker takes by default (1 MiB), because the builder's
+estimate leaves out some header bytes. Small batches cost one round trip each, as a producer sends one at a time per
+partition; larger ones would be refused by topics with the default limit."""
+
+_CLOSE_SECONDS = 10.0
+"""How long a clean stop waits for a producer. Nothing is open in it then, so it only has to close its connections."""
+
+_log = logging.getLogger(__name__)
+
+
+class Unwritable(WinbackError):
+    """The broker refuses a record for what it is, so that trying again can't help."""
+
+    operator_action = "none: the event whose outcome is refused becomes a dead letter"
+
+
+class Writer(Protocol):
+    """Makes steps durable."""
+
+    async def start(self) -> None:
+        """Connects; with transactions, fences the partition's former owners."""
+
+    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> None:
+        """Returns when all of it is durable; raises when none of it is, or nobody knows."""
+
+    async def close(self) -> None:
+        """Ends a writer in good order."""
+
+    async def give_up(self) -> None:
+        """Ends a writer that failed."""
+
+
+class TransactionalWriter:
+    """`Writer` of exactly-once delivery."""
+
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
+        self.transactional_id = transactional_id
+        self._group = settings.app_id
+        self._timeout_seconds = settings.transaction_timeout_ms / 1000
+        self._options = producer_options(settings) | {
+            "transactional_id": transactional_id,
+            "transaction_timeout_ms": settings.transaction_timeout_ms,
+        }
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Fences every earlier producer of this transactional id and ends what it left open (10–30 ms)."""
+        self._producer = AIOKafkaProducer(**self._options)
+        await self._producer.start()
+
+    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> None:
+        """One transaction."""
+        producer = self._producer
+        assert producer is not None, "a writer is started before it writes"
+        try:
+            # The broker ends a transaction that is open longer, so an answer after that wouldn't matter.
+            async with asyncio.timeout(self._timeout_seconds):
+                await producer.begin_transaction()
+                sent = await _send(producer, rows)
+                if offsets:
+                    committed = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
+                    await producer.send_offsets_to_transaction(committed, self._group)
+                # aiokafka commits a transaction even if a batch of it could not be sent: look at each.
+                for answer in sent:
+                    await answer
+                await producer.commit_transaction()
+        except Exception as error:
+            raise _translated(error) from error
+
+    async def close(self) -> None:
+        """Disconnects."""
+        await _stop(self._producer, _CLOSE_SECONDS)
+        self._producer = None
+
+    async def give_up(self) -> None:
+        """Disconnects in the background: what this producer may still send is of a fenced epoch by then."""
+        if self._producer is not None:
+            _in_background(_stop(self._producer, None))
+            self._producer = None
+
+
+class PlainWriter:
+    """`Writer` of at-least-once delivery: everything is acknowledged before the offsets are committed."""
+
+    def __init__(self, settings: Settings, commit: Callable[[Mapping[TP, int]], Awaitable[None]]) -> None:
+        self._options = producer_options(settings) | {"enable_idempotence": True}
+        self._commit = commit
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connects."""
+        self._producer = AIOKafkaProducer(**self._options)
+        await self._producer.start()
+
+    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> None:
+        """Sends, waits for the acknowledgements, commits the offsets."""
+        producer = self._producer
+        assert producer is not None, "a writer is started before it writes"
+        try:
+            for answer in await _send(producer, rows):
+                await answer
+            if offsets:
+                await self._commit(offsets)
+        except Exception as error:
+            raise _translated(error) from error
+
+    async def close(self) -> None:
+        """Disconnects."""
+        await _stop(self._producer, _CLOSE_SECONDS)
+        self._producer = None
+
+    async def give_up(self) -> None:
+        """Waits until the producer has nothing left to send.
+
+        There is no fence here: a record of the failed step that arrives later would overwrite a newer state.
+        """
+        await _stop(self._producer, None)
+        self._producer = None
+
+
+def producer_options(settings: Settings) -> dict[str, Any]:
+    """Arguments of the producers."""
+    return client_options(settings) | {
+        "acks": "all",
+        "max_batch_size": _BATCH_BYTES,
+        "max_request_size": MAX_MESSAGE_BYTES,
+        "linger_ms": 0,
+    }
+
+
+async def _send(producer: AIOKafkaProducer, rows: Rows) -> list[Awaitable[Any]]:
+    """Hands everything over in ready-made batches: a future per batch, not one per record."""
+    now_ms = int(time.time() * 1000)
+    sent: list[Awaitable[Any]] = []
+
+    async def send(batch: Any, topic: str, partition: int) -> None:
+        answer = await producer.send_batch(batch, topic, partition=partition)
+        # If another part of the step fails first, nobody asks this one any more, and asyncio would complain.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        sent.append(answer)
+
+    for (topic, partition), records in rows.items():
+        batch = producer.create_batch()
+        for row in records:
+            if not _added(batch, row, now_ms):
+                await send(batch, topic, partition)
+                batch = producer.create_batch()
+                _added(batch, row, now_ms)
+        await send(batch, topic, partition)
+    return sent
+
+
+def _added(batch: Any, row: Row, now_ms: int) -> bool:
+    """Appends a record; ``False`` if the batch is full. The first one always fits."""
+    key, value, headers = row
+    try:
+        return batch.append(timestamp=now_ms, key=key, value=value, headers=list(headers)) is not None
+    except (TypeError, ValueError) as error:
+        raise Unwritable(f"a record can't be encoded: {error!r}") from error
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, WinbackError):
+        return error
+    if isinstance(error, ProducerFenced | InvalidProducerEpoch):
+        return Fenced(f"the transactional producer was fenced: {error!r}")
+    if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+        return Unwritable(f"the broker refuses a record as too large: {error!r}")
+    if isinstance(error, TimeoutError):
+        return TransientError("the transaction took longer than its time-out")
+    cause = error.__cause__
+    if isinstance(error, KafkaError) and isinstance(cause, ProducerFenced | InvalidProducerEpoch):
+        return Fenced(f"the transactional producer was fenced: {cause!r}")
+    return TransientError(f"the broker did not take the batch: {error!r}")
+
+
+async def _stop(producer: AIOKafkaProducer | None, seconds: float | None) -> None:
+    if producer is None:
+        return
+    try:
+        await asyncio.wait_for(producer.stop(), seconds)
+    except Exception as error:
+        # What ended is already known to the caller; this is only about its connections.
+        _log.debug("closing a producer: %r", error)
+
+
+_background: set[asyncio.Task[None]] = set()
+
+
+def _in_background(work: Any) -> None:
+    task: asyncio.Task[None] = asyncio.ensure_future(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)

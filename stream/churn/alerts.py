@@ -1,0 +1,82 @@
+"""Should this score become an alert? A pure decision, with its reason.
+
+In most shops most customers don't buy within the horizon, so "P > 0.7" alone would alert nearly everybody, the welcome
+mail beside the recall. An alert needs an upward crossing, a silence that is long for this customer, and a purchase that
+isn't fresh (MISSION D1).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from stream.churn.model import FrozenModel
+from stream.config import Settings
+from stream.state.profile import Profile
+
+SILENCE_SHARE = 0.5
+"""Silence needed, as a share of the usual gap. Smaller: a monthly buyer is recalled in the first week; larger: the recall
+comes when they have gone."""
+
+
+class Reason(StrEnum):
+    """Why there was an alert, or none."""
+
+    ALERT = "alert"
+    NEVER_BOUGHT = "never_bought"
+    ABSTAINED = "abstained"
+    """The model says itself that its score isn't to be acted upon."""
+    BELOW_THRESHOLD = "below_threshold"
+    NOT_ARMED = "not_armed"
+    """Above the threshold, but never yet below it since the first score or since the last alert."""
+    RECENT_PURCHASE = "recent_purchase"
+    """Bought within ``churn_quiet_days``."""
+    SILENCE_TOO_SHORT = "silence_too_short"
+    """Less than `SILENCE_SHARE` of the customer's own usual gap, or of the population's for one-time buyers."""
+
+
+class AlertDecision(msgspec.Struct, frozen=True):
+    """The decision. ``armed`` is to be remembered for the next one: true while an upward crossing would count.
+
+    A crossing that comes too early is not lost: the customer stays armed, and the alert follows when the silence is long
+    enough, if the score is still above the threshold then.
+    """
+
+    reason: Reason
+    armed: bool
+
+    @property
+    def alert(self) -> bool:
+        """Publish an alert."""
+        return self.reason is Reason.ALERT
+
+
+def decide(
+    profile: Profile,
+    probability: float,
+    model: FrozenModel,
+    *,
+    armed: bool,
+    population_cycle_days: float,
+    settings: Settings,
+) -> AlertDecision:
+    """Decides about a customer's new score. ``armed`` is what the last decision said, false at first.
+
+    ``population_cycle_days`` is the population's median gap between purchase days, 0.0 when unknown: then one-time
+    buyers are judged by half the horizon.
+    """
+    if not profile.bought:
+        return AlertDecision(Reason.NEVER_BOUGHT, False)
+    if model.abstained:
+        return AlertDecision(Reason.ABSTAINED, armed)
+    if probability < settings.churn_threshold:
+        return AlertDecision(Reason.BELOW_THRESHOLD, True)
+    if not armed:
+        return AlertDecision(Reason.NOT_ARMED, False)
+    if profile.recency_days < settings.churn_quiet_days:
+        return AlertDecision(Reason.RECENT_PURCHASE, True)
+    usual_days = profile.cycle_days or population_cycle_days or float(settings.churn_horizon_days)
+    if profile.recency_days < SILENCE_SHARE * usual_days:
+        return AlertDecision(Reason.SILENCE_TOO_SHORT, True)
+    return AlertDecision(Reason.ALERT, False)

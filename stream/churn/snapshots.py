@@ -1,0 +1,76 @@
+"""A snapshot: what was known of a customer, and what the model said, waiting for the truth.
+
+Both labels come out at the end of the horizon. Releasing "bought again" when it happens would show the model nothing but
+returning customers at first (MISSION D1, DESIGN: score first, learn later, only from labels that have matured).
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import msgspec
+
+from stream.churn.examples import Example, pack
+from stream.churn.features import LAYOUT, vector
+from stream.churn.model import FrozenModel
+from stream.errors import StateError
+from stream.events.instants import DAY_MS
+from stream.state.profile import Profile
+
+UNSCORED = -1.0
+"""Score of a snapshot that was taken before there was a model."""
+MOST_OPEN = 8
+"""Open snapshots kept per customer. The calendar opens 4 at most; more: a changed horizon could fill the record."""
+
+_HEAD = struct.Struct("<Hif")
+
+
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
+    """One look at a customer. ``day`` is the first whole UTC day after it; the label counts purchases on days
+    ``day … day + horizon − 1``. ``score`` is P(churn) as the model then said, `UNSCORED` without one."""
+
+    day: int
+    score: float
+    values: bytes
+    layout: int = LAYOUT
+
+    def encode(self) -> bytes:
+        """Bytes for the customer's record: 10 and 2 per feature."""
+        return _HEAD.pack(self.layout, self.day, self.score) + self.values
+
+
+def decode(data: bytes) -> Snapshot:
+    """The snapshot in bytes; `StateError` when there is none."""
+    if len(data) < _HEAD.size:
+        raise StateError(f"a churn snapshot of {len(data)} bytes is too short")
+    layout, day, score = _HEAD.unpack_from(data)
+    return Snapshot(day, score, data[_HEAD.size :], layout)
+
+
+def take(profile: Profile, model: FrozenModel | None, horizon_days: int) -> Snapshot:
+    """A snapshot of a customer who has bought, as of the profile's instant."""
+    values = vector(profile, horizon_days)
+    score = model.probability(values) if model is not None and model.labels else UNSCORED
+    return Snapshot(-(-profile.as_of_ms // DAY_MS), score, pack(values))
+
+
+def matures_ms(snapshot: Snapshot, horizon_days: int) -> int:
+    """The instant from which the label is known: the midnight that ends the horizon."""
+    return (snapshot.day + horizon_days) * DAY_MS
+
+
+def mature(snapshot: Snapshot, customer: str, purchase_days: Sequence[int], horizon_days: int) -> Example | None:
+    """The labelled example, once `matures_ms` is reached; ``None`` for a snapshot with another version's features.
+
+    ``purchase_days`` are the UTC days (ascending) on which the customer bought, as far as remembered. A purchase that
+    was cancelled meanwhile is none.
+    """
+    if snapshot.layout != LAYOUT:
+        return None
+    at = bisect_left(purchase_days, snapshot.day)
+    bought = at < len(purchase_days) and purchase_days[at] < snapshot.day + horizon_days
+    return Example(
+        snapshot.day * DAY_MS, customer, snapshot.day + horizon_days, not bought, snapshot.score, snapshot.values
+    )

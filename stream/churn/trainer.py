@@ -1,0 +1,191 @@
+"""The one trainer: folds matured examples in canonical order into the model, day by day, and publishes frozen versions.
+
+A pure fold: the same examples give the same weights, wherever and however often it is restored in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+from river import preprocessing
+
+from stream.churn.examples import Example, unpack
+from stream.churn.features import FEATURES, LAYOUT, NAMES
+from stream.churn.learner import COLUMNS, Learner, river_version
+from stream.churn.model import FrozenModel
+from stream.churn.quality import Prequential
+from stream.config import Settings
+
+RARE_SHARE = 20
+"""One in this many of ``churn_min_labels`` must be of the rarer class before a score is trusted: with 200, that is 10
+customers who came back. Fewer: their accidents are the model; more: shops with few returners wait for ever."""
+
+
+class Checkpoint(msgspec.Struct, kw_only=True):
+    """All of a trainer's state. Plain numbers: reading one can't run anything."""
+
+    river_version: str
+    columns: tuple[str, ...]
+    horizon_days: int
+    weights: tuple[float, ...]
+    covariance: bytes
+    """float64, row by row."""
+    means: tuple[float, ...]
+    variances: tuple[float, ...]
+    labels: int
+    churned: int
+    learnt_day: int
+    scores: bytes
+    outcomes: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Checkpoint)
+
+
+class Trainer:
+    """Learns examples, tells how good the scores were, and freezes versions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._horizon_days = settings.churn_horizon_days
+        self._min_labels = settings.churn_min_labels
+        self.refused = ""
+        """Why the last `restore` started afresh, empty when it didn't. For the log: the model learns again."""
+        self._learner = Learner(self._horizon_days)
+        self._scales = preprocessing.StandardScaler()
+        self._quality = Prequential()
+        self._learnt_day = 0
+        self.labels = 0
+        """Labels learnt."""
+        self.churned = 0
+        """How many of them were "churned"."""
+
+    def learn(self, examples: Iterable[Example]) -> None:
+        """Learns a day's examples, in canonical order whatever the order they come in.
+
+        A score that was given with the snapshot is judged before its label is learnt.
+        """
+        batch = sorted(examples, key=_canonical)
+        if not batch:
+            return
+        day = max(example.matured_day for example in batch)
+        if self.labels:
+            self._learner.forget(day - self._learnt_day)
+        self._learnt_day = max(day, self._learnt_day)
+        for example in batch:
+            vector = unpack(example.values)
+            if example.score >= 0.0:
+                self._quality.add(example.score, example.churned)
+            self._learner.learn(vector, example.churned)
+            self._scales.learn_one(dict(zip(NAMES, vector, strict=True)))  # type: ignore[no-untyped-call]
+            self.labels += 1
+            self.churned += example.churned
+
+    def freeze(self, day: int) -> FrozenModel:
+        """The version that holds from the start of UTC day ``day``."""
+        *scaled, bias = self._learner.weights
+        weights = [weight / feature.scale for weight, feature in zip(scaled, FEATURES, strict=True)]
+        means = [float(self._scales.means.get(name, 0.0)) for name in NAMES]
+        average = [(mean - feature.centre) for mean, feature in zip(means, FEATURES, strict=True)]
+        baseline = bias + sum(weight * mean for weight, mean in zip(weights, average, strict=True))
+        return FrozenModel(
+            day=day,
+            layout=LAYOUT,
+            horizon_days=self._horizon_days,
+            names=NAMES,
+            means=tuple(means),
+            spreads=tuple(float(self._scales.vars.get(name, 0.0)) ** 0.5 for name in NAMES),
+            weights=tuple(weights),
+            baseline=baseline,
+            labels=self.labels,
+            churned=self.churned,
+            quality=self._quality.measure(),
+            abstained=self.abstains(),
+            river_version=river_version(),
+        )
+
+    def abstains(self) -> str:
+        """Why the model's scores must not be acted upon yet, in words; empty when they may.
+
+        >>> Trainer(Settings()).abstains()
+        '0 of 200 labels matured'
+        """
+        if self.labels < self._min_labels:
+            return f"{self.labels} of {self._min_labels} labels matured"
+        least = max(5, self._min_labels // RARE_SHARE)
+        bought = self.labels - self.churned
+        if bought < least:
+            return f"only {bought} of {self.labels} customers bought again, {least} are needed"
+        if self.churned < least:
+            return f"only {self.churned} of {self.labels} customers stayed away, {least} are needed"
+        return ""
+
+    def checkpoint(self) -> bytes:
+        """Everything needed to go on, for the epochs topic."""
+        scores, outcomes = self._quality.to_bytes()
+        means, variances = self._scales.means, self._scales.vars
+        return _encoder.encode(
+            Checkpoint(
+                river_version=river_version(),
+                columns=COLUMNS,
+                horizon_days=self._horizon_days,
+                weights=self._learner.weights,
+                covariance=self._learner.covariance.astype("<f8").tobytes(),
+                means=tuple(float(means.get(name, 0.0)) for name in NAMES),
+                variances=tuple(float(variances.get(name, 0.0)) for name in NAMES),
+                labels=self.labels,
+                churned=self.churned,
+                learnt_day=self._learnt_day,
+                scores=scores,
+                outcomes=outcomes,
+            )
+        )
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Goes on exactly where a checkpoint was made.
+
+        One from another version of River, of the features or of the horizon is not used: its numbers would mean
+        something else. The trainer then starts afresh and says so in `refused`; open snapshots teach it again.
+        """
+        self._forget_all()
+        try:
+            saved = _decoder.decode(checkpoint)
+        except msgspec.DecodeError as error:
+            self.refused = f"the model's checkpoint can't be read: {error}"
+            return
+        self.refused = self._mismatch(saved)
+        if self.refused:
+            return
+        size = len(COLUMNS)
+        self._learner.restore(saved.weights, np.frombuffer(saved.covariance, dtype="<f8").reshape(size, size))
+        for name, mean, variance in zip(NAMES, saved.means, saved.variances, strict=True):
+            self._scales.counts[name] = saved.labels
+            self._scales.means[name] = mean
+            self._scales.vars[name] = variance
+        self._quality = Prequential.from_bytes(saved.scores, saved.outcomes)
+        self.labels, self.churned, self._learnt_day = saved.labels, saved.churned, saved.learnt_day
+
+    # -- inside
+
+    def _forget_all(self) -> None:
+        self._learner = Learner(self._horizon_days)
+        self._scales = preprocessing.StandardScaler()
+        self._quality = Prequential()
+        self._learnt_day = 0
+        self.labels = 0
+        self.churned = 0
+
+    def _mismatch(self, saved: Checkpoint) -> str:
+        if saved.river_version != river_version():
+            return f"the model was learnt with River {saved.river_version}, this is River {river_version()}"
+        if saved.columns != COLUMNS:
+            return "the model was learnt with other features"
+        if saved.horizon_days != self._horizon_days:
+            return f"the model was learnt for {saved.horizon_days} days, the horizon is now {self._horizon_days}"
+        return ""
+
+
+def _canonical(example: Example) -> tuple[int, str]:
+    return example.time_ms, example.customer

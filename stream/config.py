@@ -1,0 +1,232 @@
+"""Settings: every knob of Winback with its default, unit and meaning, in one frozen object.
+
+Nothing here reads the environment: `stream.app.read_settings` and the command line do. The table in the docs is generated
+from `SETTINGS`, and `problems` checks all values at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from stream.errors import ConfigurationError
+
+DAY_MS = 86_400_000
+
+
+class Help(msgspec.Struct, frozen=True):
+    """What a setting is for, for the docs, ``--help`` and error messages."""
+
+    text: str
+    unit: str = ""
+    secret: bool = False
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings. Construct with `make_settings`, which checks them.
+
+    >>> make_settings(partitions=0, churn_threshold=1.5)
+    Traceback (most recent call last):
+    ...
+    stream.errors.ConfigurationError: 2 problems in the configuration
+      - partitions: 0 is not between 1 and 1024
+      - churn_threshold: 1.5 is not between 0 and 1
+    """
+
+    # -- Kafka
+    broker: Annotated[str, Help("Kafka bootstrap address, `kafka://host:port[,host:port]`")] = "kafka://127.0.0.1:9092"
+    app_id: Annotated[str, Help("consumer group, changelog prefix and transactional id prefix")] = "winback"
+    partitions: Annotated[int, Help("partitions of every keyed topic when Winback creates them")] = 4
+    replication_factor: Annotated[int, Help("replicas of the topics that Winback creates")] = 1
+    topic_purchases: Annotated[str, Help("input: purchases, refunds")] = "crm.purchases.v1"
+    topic_browses: Annotated[str, Help("input: views, carts, searches, sessions")] = "crm.browses.v1"
+    topic_feedback: Annotated[str, Help("input: ratings, NPS, CSAT, complaints")] = "crm.feedback.v1"
+    topic_profiles: Annotated[str, Help("input: identify, consent")] = "crm.profiles.v1"
+    topic_outcomes: Annotated[str, Help("input: what became of actions")] = "crm.outcomes.v1"
+    topic_actions: Annotated[str, Help("output: what marketing automation should do")] = "crm.actions.v1"
+    topic_alerts: Annotated[str, Help("output: churn alerts")] = "crm.alerts.v1"
+    topic_suppressions: Annotated[str, Help("output: decisions that governance held back, with the reason")] = (
+        "crm.suppressions.v1"
+    )
+    topic_tiers: Annotated[str, Help("output: changes of tier and segment")] = "crm.tiers.v1"
+    kafka_security: Annotated[
+        Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"], Help("how to connect to Kafka")
+    ] = "plaintext"
+    kafka_ca_file: Annotated[str, Help("CA certificate file for TLS; empty: the system's")] = ""
+    kafka_sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Help("SASL mechanism, with sasl_*")
+    ] = "SCRAM-SHA-512"
+    kafka_sasl_username: Annotated[str, Help("SASL user")] = ""
+    kafka_sasl_password: Annotated[str, Help("SASL password, or `file:/path` to read it from", secret=True)] = ""
+    # -- delivery
+    delivery: Annotated[
+        Literal["exactly_once", "at_least_once"], Help("one Kafka transaction a batch, or plain acknowledged sends")
+    ] = "exactly_once"
+    batch_records: Annotated[int, Help("most records in one transaction", "records")] = 2000
+    batch_linger_ms: Annotated[int, Help("longest wait to fill a batch", "ms")] = 5
+    transaction_timeout_ms: Annotated[int, Help("broker aborts a transaction that stays open longer", "ms")] = 60_000
+    session_timeout_ms: Annotated[int, Help("a silent worker's partitions move to others after this", "ms")] = 10_000
+    max_record_bytes: Annotated[int, Help("larger input records are dead letters", "bytes")] = 1_048_576
+    redrive_attempts: Annotated[int, Help("how often one dead letter may be sent back", "attempts")] = 3
+    # -- time
+    clock: Annotated[Literal["wall", "event"], Help("what drives timers; `event` is for data sets and tests")] = "wall"
+    earliest_event: Annotated[str, Help("events before this instant are refused", "RFC 3339")] = "1990-01-01T00:00:00Z"
+    future_tolerance_ms: Annotated[int, Help("events further ahead of their record are refused", "ms")] = DAY_MS
+    # -- money
+    currency: Annotated[str, Help("the shop's currency; amounts are kept in its minor units", "ISO 4217")] = "USD"
+    rates_file: Annotated[str, Help("CSV of dated rates into the shop's currency: date,currency,rate")] = ""
+    # -- memory per customer
+    memory_days: Annotated[int, Help("orders are remembered one by one this long", "days")] = 400
+    memory_orders: Annotated[int, Help("most orders remembered one by one per customer", "orders")] = 256
+    memory_message_days: Annotated[int, Help("message ids and activity are remembered this long", "days")] = 30
+    memory_messages: Annotated[int, Help("most message ids remembered per customer", "ids")] = 256
+    # -- churn
+    churn_horizon_days: Annotated[int, Help("churned = no purchase within this many days", "days")] = 90
+    churn_threshold: Annotated[float, Help("alert when P(churn) crosses this upward", "probability")] = 0.7
+    churn_min_labels: Annotated[int, Help("matured labels before any score is trusted", "labels")] = 200
+    churn_quiet_days: Annotated[int, Help("no alert within this many days after a purchase", "days")] = 14
+    # -- rules and governance
+    rules_dir: Annotated[str, Help("folder of rule files; empty: the shipped library")] = ""
+    consent_default: Annotated[
+        Literal["opt_out", "opt_in"], Help("may customers be contacted before they said anything?")
+    ] = "opt_out"
+    cap_messages: Annotated[int, Help("most actions per customer in the cap's window", "actions")] = 3
+    cap_window_days: Annotated[int, Help("rolling window of the frequency cap", "days")] = 7
+    timer_spread_ms: Annotated[int, Help("day-scale timers are spread over this window by customer", "ms")] = 3_600_000
+    # -- web
+    web_host: Annotated[str, Help("address of the HTTP API; other than loopback needs a token")] = "127.0.0.1"
+    web_port: Annotated[int, Help("port of the HTTP API, metrics and probes")] = 6066
+    web_token: Annotated[str, Help("bearer token of the HTTP API, or `file:/path`", secret=True)] = ""
+    # -- housekeeping
+    data_dir: Annotated[str, Help("folder of the embedded broker and of local state")] = ".winback"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Help("what the log shows")] = "info"
+
+    @property
+    def input_topics(self) -> tuple[str, ...]:
+        """The public input topics, in the order of the life of a customer."""
+        return (
+            self.topic_purchases,
+            self.topic_browses,
+            self.topic_feedback,
+            self.topic_profiles,
+            self.topic_outcomes,
+        )
+
+    @property
+    def topic_repartition(self) -> str:
+        """Internal: records that arrived on a partition which doesn't own their customer."""
+        return f"{self.app_id}.repartition.v1"
+
+    @property
+    def topic_contributions(self) -> str:
+        """Internal: what partitions add to the next epoch."""
+        return f"{self.app_id}.contributions.v1"
+
+    @property
+    def topic_epochs(self) -> str:
+        """Internal: thresholds and model that all partitions share, one version a day."""
+        return f"{self.app_id}.epochs.v1"
+
+    @property
+    def topic_changelog(self) -> str:
+        """Internal: the customers' records, compacted."""
+        return f"{self.app_id}-customers-changelog"
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "partitions": (1, 1024),
+    "replication_factor": (1, 15),
+    "batch_records": (1, 100_000),
+    "batch_linger_ms": (0, 10_000),
+    "transaction_timeout_ms": (1_000, 900_000),
+    "session_timeout_ms": (1_000, 1_800_000),
+    "max_record_bytes": (1_024, 4_194_304),
+    "redrive_attempts": (1, 100),
+    "future_tolerance_ms": (0, 366 * DAY_MS),
+    "memory_days": (366, 4_000),
+    "memory_orders": (16, 100_000),
+    "memory_message_days": (30, 400),
+    "memory_messages": (16, 100_000),
+    "churn_horizon_days": (7, 365),
+    "churn_threshold": (0, 1),
+    "churn_min_labels": (20, 10_000_000),
+    "churn_quiet_days": (0, 365),
+    "cap_messages": (0, 1_000),
+    "cap_window_days": (1, 365),
+    "timer_spread_ms": (0, DAY_MS),
+    "web_port": (0, 65_535),
+}
+"""Smallest and largest sensible value. ``memory_days`` must cover the 365-day window, ``memory_message_days`` the 30-day
+views; the upper ends keep a typing error from exhausting memory."""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One row of the settings table."""
+
+    name: str
+    default: Any
+    type_name: str
+    help: Help
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return f"WINBACK_{self.name.upper()}"
+
+
+def _rows() -> tuple[Setting, ...]:
+    hints = get_type_hints(Settings, include_extras=True)
+    rows = []
+    for field in msgspec.structs.fields(Settings):
+        kind, text = get_args(hints[field.name])
+        shown = " | ".join(get_args(kind)) if get_origin(kind) is Literal else kind.__name__
+        rows.append(Setting(field.name, field.default, shown, text))
+    return tuple(rows)
+
+
+SETTINGS: tuple[Setting, ...] = _rows()
+"""Every setting, in the order of the table in the docs."""
+
+
+def make_settings(**values: Any) -> Settings:
+    """Settings from values (strings are converted), or a `ConfigurationError` with every problem."""
+    found: list[str] = []
+    known = {row.name: row for row in SETTINGS}
+    hints = get_type_hints(Settings)
+    clean: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            found.append(f"{name}: no such setting")
+            continue
+        try:
+            clean[name] = msgspec.convert(value, hints[name], strict=False)
+        except msgspec.ValidationError as error:
+            found.append(f"{name}: {value!r}: {error}")
+    settings = Settings(**clean)
+    found += problems(settings)
+    if found:
+        raise ConfigurationError(found)
+    return settings
+
+
+def problems(settings: Settings) -> list[str]:
+    """Everything that is wrong with these settings, one sentence each; empty when all is well."""
+    found = []
+    for name, (low, high) in _RANGES.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            found.append(f"{name}: {value} is not between {low:g} and {high:g}")
+    if not re.fullmatch(r"[A-Z]{3}", settings.currency):
+        found.append(f"currency: {settings.currency!r} is not an ISO 4217 code such as EUR")
+    if not re.fullmatch(r"kafka://[^,\s/]+:\d+(,[^,\s/]+:\d+)*", settings.broker):
+        found.append(f"broker: {settings.broker!r} is not of the form kafka://host:port[,host:port]")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", settings.app_id):
+        found.append(f"app_id: {settings.app_id!r} may hold letters, digits, dot, dash and underscore only")
+    if settings.web_host not in ("127.0.0.1", "localhost", "::1") and not settings.web_token:
+        found.append(f"web_host: {settings.web_host} is reachable from outside, so web_token must be set")
+    names = [getattr(settings, row.name) for row in SETTINGS if row.name.startswith("topic_")]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        found.append(f"topics: {name!r} is used for more than one topic")
+    return found

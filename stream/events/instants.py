@@ -1,0 +1,56 @@
+"""Instants as integer milliseconds since 1970 UTC, and UTC days as integer day numbers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+DAY_MS = 86_400_000
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds of an aware datetime, exact (no float rounding of large values).
+
+    >>> to_ms(datetime(1997, 10, 1, tzinfo=UTC))
+    875664000000
+    """
+    delta = instant - _EPOCH
+    return delta.days * DAY_MS + delta.seconds * 1000 + delta.microseconds // 1000
+
+
+def parse_ms(text: str) -> int:
+    """Milliseconds of an RFC 3339 instant; a bare date means its midnight UTC.
+
+    Raises ``ValueError`` for anything else, also for an instant without a zone.
+
+    >>> parse_ms("1997-10-01"), parse_ms("1997-10-01T02:00:00+02:00")
+    (875664000000, 875664000000)
+    """
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        if len(text) > 10:
+            raise ValueError(f"{text!r} has no time zone; write it with Z or an offset such as +08:00")
+        instant = instant.replace(tzinfo=UTC)
+    return to_ms(instant)
+
+
+def to_text(ms: int) -> str:
+    """RFC 3339 text of an instant in UTC, milliseconds only where there are any.
+
+    >>> to_text(875664000000), to_text(875664000001)
+    ('1997-10-01T00:00:00Z', '1997-10-01T00:00:00.001Z')
+    """
+    instant = datetime.fromtimestamp(ms // 1000, UTC)
+    fraction = f".{ms % 1000:03d}" if ms % 1000 else ""
+    return f"{instant:%Y-%m-%dT%H:%M:%S}{fraction}Z" if instant.year >= 1000 else f"{ms}ms"
+
+
+def day_of(ms: int) -> int:
+    """UTC day number of an instant (days since 1970-01-01).
+
+    >>> day_of(0), day_of(DAY_MS - 1), day_of(DAY_MS), day_of(-1)
+    (0, 0, 1, -1)
+    """
+    return ms // DAY_MS
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

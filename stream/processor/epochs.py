@@ -1,0 +1,174 @@
+"""What all partitions share, one version a UTC day: thresholds and churn model, folded from every partition's day.
+
+Each partition sends the examples that matured and, when its day is over, a `DayClosed` with its population. When all have
+closed a day, the one owner folds that day's examples in canonical order (time, customer) and publishes the version for the
+next day. So scores and thresholds repeat, whatever the number of partitions or the order in which they report
+(SEMANTICS "Epochs").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from stream.actions.message import Message, Stream
+from stream.churn.examples import Example
+from stream.churn.model import FrozenModel
+from stream.churn.trainer import Trainer
+from stream.config import Settings
+from stream.errors import StateError
+from stream.events.record import Record
+from stream.outcome import Outcome
+from stream.segments.population import Histograms, Thresholds, thresholds
+
+
+class Examples(msgspec.Struct, tag=True, kw_only=True):
+    """Examples that matured on one partition during a UTC day (not yet complete)."""
+
+    partition: int
+    day: int
+    examples: list[Example]
+
+
+class DayClosed(msgspec.Struct, tag=True, kw_only=True):
+    """A partition has contributed all there is up to and with UTC day ``day``; its population as of then."""
+
+    partition: int
+    day: int
+    histograms: Histograms
+
+
+Contribution = Examples | DayClosed
+
+
+class Epoch(msgspec.Struct, kw_only=True):
+    """One version of what all partitions share; holds from the start of UTC day ``day``."""
+
+    day: int
+    thresholds: Thresholds | None
+    model: FrozenModel | None
+    trainer: bytes = b""
+    """Checkpoint of the trainer, for the next owner. Followers leave it alone."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_contribution: msgspec.msgpack.Decoder[Contribution] = msgspec.msgpack.Decoder(Contribution)
+_epoch = msgspec.msgpack.Decoder(Epoch)
+
+
+def contribution_message(contribution: Contribution) -> Message:
+    """A contribution for its topic, keyed by partition so that one partition's stay in order."""
+    key = str(contribution.partition).encode()
+    return Message(Stream.CONTRIBUTIONS, key, _encoder.encode(contribution), partition=0)
+
+
+def epoch_message(epoch: Epoch) -> Message:
+    """A version for the compacted topic: one key, the latest value stays."""
+    return Message(Stream.EPOCHS, b"epoch", _encoder.encode(epoch), partition=0)
+
+
+def decode_epoch(value: bytes) -> Epoch:
+    """The version in bytes; `StateError` when they are none of ours."""
+    try:
+        return _epoch.decode(value)
+    except msgspec.DecodeError as error:
+        raise StateError(f"a version on the epochs topic can't be read: {error}") from error
+
+
+class Coordinator:
+    """Collects contributions and folds complete days into versions. Pure; used by the owner in live and by replay."""
+
+    def __init__(self, settings: Settings, partitions: int) -> None:
+        self._partitions = partitions
+        self._trainer = Trainer(settings)
+        self._closed: dict[int, DayClosed] = {}
+        self._waiting: dict[int, list[Example]] = {}
+        self.folded_day: int | None = None
+        """The last UTC day that is in a version."""
+
+    def resume(self, epoch: Epoch) -> None:
+        """Goes on from a published version."""
+        self.folded_day = epoch.day - 1
+        if epoch.trainer:
+            self._trainer.restore(epoch.trainer)
+
+    def contribute(self, contribution: Contribution) -> None:
+        """Takes a contribution; what is in a version already is passed over."""
+        if self.folded_day is not None and contribution.day <= self.folded_day:
+            return
+        if isinstance(contribution, Examples):
+            self._waiting.setdefault(contribution.day, []).extend(contribution.examples)
+        else:
+            known = self._closed.get(contribution.partition)
+            if known is None or contribution.day >= known.day:
+                self._closed[contribution.partition] = contribution
+
+    def fold(self) -> Epoch | None:
+        """The next version, if all partitions have closed a day that is in none yet."""
+        if len(self._closed) < self._partitions:
+            return None
+        day = min(closed.day for closed in self._closed.values())
+        if self.folded_day is not None and day <= self.folded_day:
+            return None
+        for waiting in sorted(d for d in self._waiting if d <= day):
+            self._trainer.learn(sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer)))
+        self.folded_day = day
+        population = Histograms.merged(closed.histograms for closed in self._closed.values())
+        return Epoch(day=day + 1, thresholds=thresholds(day + 1, population), model=self._trainer.freeze(day + 1))
+
+    def checkpoint(self) -> bytes:
+        """The trainer's state, for the next owner."""
+        return self._trainer.checkpoint()
+
+
+class EpochOwner:
+    """The coordinator behind the contributions topic: the shell's view of it."""
+
+    def __init__(self, settings: Settings, partitions: int) -> None:
+        self._coordinator = Coordinator(settings, partitions)
+        self._open: list[tuple[int, int]] = []
+        self._next_offset: int | None = None
+
+    def resume(self, epoch: bytes) -> None:
+        """Goes on from the latest published version."""
+        self._coordinator.resume(decode_epoch(epoch))
+
+    def apply(self, records: Sequence[Record]) -> Outcome:
+        """Takes contributions; returns the next version when one is complete."""
+        out = Outcome()
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                contribution = _contribution.decode(record.value)
+            except msgspec.DecodeError as error:
+                raise StateError(
+                    f"{record.topic}/{record.partition}@{record.offset} is no contribution of ours: {error}"
+                ) from error
+            self._coordinator.contribute(contribution)
+            self._open.append((record.offset, contribution.day))
+            self._next_offset = record.offset + 1
+        epoch = self._coordinator.fold()
+        if epoch is not None:
+            epoch.trainer = self._coordinator.checkpoint()
+            out.messages.append(epoch_message(epoch))
+            folded = self._coordinator.folded_day
+            self._open = [(offset, day) for offset, day in self._open if folded is None or day > folded]
+        return out
+
+    def safe_offset(self) -> int | None:
+        """The contributions offset that may be committed: everything before it is in the published version."""
+        return self._open[0][0] if self._open else self._next_offset
+
+
+def in_days(examples: Sequence[Example], partition: int, day: int, most: int = 2_000) -> Iterator[Message]:
+    """Examples as messages of at most ``most`` each: larger ones would pass a broker's usual 1 MiB."""
+    for start in range(0, len(examples), most):
+        chunk = list(examples[start : start + most])
+        yield contribution_message(Examples(partition=partition, day=day, examples=chunk))
+
+
+def decode_contribution(value: bytes) -> Contribution:
+    """The contribution in bytes."""
+    return _contribution.decode(value)

@@ -1,0 +1,390 @@
+"""The processor of one Kafka partition: a batch of records and the states in, new states and messages out.
+
+The same object serves live, replay, backtest, tests and benchmarks. It is told the time and keeps none. With the wall clock
+``now_ms`` is the time of the call; with the event clock it is the merged head of the inputs, and timers that fall due between
+two events of a batch fire between them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import msgspec
+
+from stream.actions.codec import dead_letter
+from stream.actions.message import Message, Stream
+from stream.config import Settings
+from stream.events.codec import Decoded, Decoder
+from stream.events.hashing import owner_partition
+from stream.events.instants import DAY_MS, day_of, to_text
+from stream.events.kinds import Event
+from stream.events.record import Record
+from stream.events.rejected import Ignored, Reason, Rejected, Stage
+from stream.outcome import Outcome
+from stream.processor.customers import CustomerWork
+from stream.processor.due_index import DueIndex
+from stream.processor.epochs import DayClosed, Epoch, contribution_message, decode_epoch, in_days
+from stream.processor.view import customer_view
+from stream.rules.rule import RuleSet
+from stream.segments.population import Histograms
+from stream.state.customer import Customer, decode, encode
+from stream.state.messages import Seen
+from stream.state.orders import Applied
+
+PARTITION_KEY = b"\x00partition"
+"""Key of the partition's own record. No customer has it: a customer's key never starts with a zero byte of ours."""
+MOST_DECODED = 50_000
+"""Customers kept decoded between batches. More: memory (about 3 KB each); fewer: hot customers are decoded again."""
+TICK_CUSTOMERS = 1_000
+"""Customers one tick may fire. More: a million lapsing at midnight would make one huge transaction; fewer: overhead."""
+
+
+class PartitionRecord(msgspec.Struct, array_like=True):
+    """What the partition remembers of itself."""
+
+    version: int = 1
+    closed_day: int | None = None
+    """The last UTC day whose contributions are complete and published."""
+
+
+class Partition:
+    """One partition's customers. See `stream.agents.ports.Processor` for how the shell drives it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rules: RuleSet,
+        *,
+        partition: int,
+        partitions: int,
+        store: MutableMapping[bytes, bytes],
+        decoder: Decoder | None = None,
+    ) -> None:
+        self._settings = settings
+        self._number = partition
+        self._partitions = partitions
+        self._store = store
+        self._decoder = decoder or Decoder(settings)
+        self._event_clock = settings.clock == "event"
+        topics = (*settings.input_topics, settings.topic_repartition)
+        self._slot = {topic: slot for slot, topic in enumerate(topics)}
+        self._work = CustomerWork(settings, rules, Histograms())
+        self._due = DueIndex()
+        self._record = PartitionRecord()
+        self._epoch_day: int | None = None
+        self._now_ms = 0
+        self._decoded: OrderedDict[bytes, Customer] = OrderedDict()
+        self._touched: dict[bytes, Customer] = {}
+        self._record_touched = False
+        self._history: set[bytes] = set()
+
+    # -- what the shell calls
+
+    def recover(self, now_ms: int) -> None:
+        """Builds the due index and the population from the store that has just been restored."""
+        self._decoded.clear()
+        self._touched.clear()
+        self._now_ms = 0
+        self._record_touched = False
+        own = self._store.get(PARTITION_KEY)
+        self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
+        histograms = Histograms()
+        due = []
+        for key, value in self._store.items():
+            if key == PARTITION_KEY:
+                continue
+            customer = decode(value)
+            due.append((key, customer.next_due_ms))
+            if customer.memory.population is not None:
+                histograms.count(customer.memory.population, +1)
+        self._work.histograms = histograms
+        self._due.rebuild(due)
+        if self._event_clock and self._record.closed_day is not None:
+            self._now_ms = (self._record.closed_day + 1) * DAY_MS
+        elif now_ms:
+            self._now_ms = now_ms
+
+    def apply(self, records: Sequence[Record], now_ms: int) -> Outcome:
+        """One batch of records in the given order."""
+        decode_record = self._decoder.decode
+        return self.apply_decoded([(record, decode_record(record)) for record in records], now_ms)
+
+    def apply_decoded(self, batch: Iterable[tuple[Record, Decoded]], now_ms: int) -> Outcome:
+        """As `apply`, for records that are decoded already (replay decodes once, to sort)."""
+        out = Outcome()
+        if not self._event_clock:
+            self._advance(now_ms, out, TICK_CUSTOMERS)
+        for record, decoded in batch:
+            self._one(record, decoded, now_ms, out)
+        self._encode(out)
+        return out
+
+    def tick(self, now_ms: int) -> Outcome:
+        """Fires what is due up to ``now_ms``, at most a slice of it, and closes UTC days that are over."""
+        out = Outcome()
+        self._advance(now_ms, out, TICK_CUSTOMERS, pause=True)
+        self._encode(out)
+        return out
+
+    def next_due_ms(self) -> int | None:
+        """When ``tick`` has something to do: the earliest timer, or the end of the UTC day."""
+        if self._record.closed_day is None:
+            return self._due.next_ms()
+        due_ms = self._due.next_ms()
+        return self._boundary_ms() if due_ms is None else min(due_ms, self._boundary_ms())
+
+    def awaits_epoch(self, now_ms: int) -> bool:
+        """Whether the version of ``now_ms``'s UTC day has not been followed yet."""
+        return self._epoch_day is None or self._epoch_day < day_of(now_ms)
+
+    def follow(self, epoch: bytes) -> None:
+        """Takes over a version of the thresholds and the model."""
+        self.adopt(decode_epoch(epoch))
+
+    def adopt(self, epoch: Epoch) -> None:
+        """As `follow`, for a version that is decoded already."""
+        if self._epoch_day is not None and epoch.day < self._epoch_day:
+            return
+        self._epoch_day = epoch.day
+        self._work.thresholds = epoch.thresholds
+        self._work.scorer.follow(epoch.model)
+
+    def commit(self) -> None:
+        """What was returned since the last commit is durable."""
+        for key in self._touched:
+            self._decoded.move_to_end(key)
+        self._touched.clear()
+        self._record_touched = False
+        while len(self._decoded) > MOST_DECODED:
+            self._decoded.popitem(last=False)
+
+    def rollback(self) -> None:
+        """What was returned since the last commit never happened: state is as the store has it."""
+        histograms = self._work.histograms
+        for key, customer in self._touched.items():
+            if customer.memory.population is not None:
+                histograms.count(customer.memory.population, -1)
+            self._decoded.pop(key, None)
+            value = self._store.get(key)
+            before = decode(value) if value else Customer()
+            if before.memory.population is not None:
+                histograms.count(before.memory.population, +1)
+            self._due.set(key, before.next_due_ms)
+        self._touched.clear()
+        self._work.scorer.matured.clear()
+        own = self._store.get(PARTITION_KEY)
+        self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
+        self._record_touched = False
+        if self._event_clock:
+            self._now_ms = 0 if self._record.closed_day is None else (self._record.closed_day + 1) * DAY_MS
+
+    def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
+        """One customer as JSON-able data, as of ``now_ms``; ``None`` when unknown here."""
+        customer = self._load(customer_id.encode())
+        if customer is None:
+            return None
+        return customer_view(self._work, customer_id, customer, max(now_ms, self._now_ms), self._settings)
+
+    def customers(self, as_of_ms: int) -> Iterable[dict[str, Any]]:
+        """Every customer as `customer` has them, ascending by id."""
+        for key in sorted(k for k in self._keys() if k != PARTITION_KEY):
+            customer = self._load(key)
+            if customer is not None:
+                yield customer_view(self._work, key.decode(), customer, as_of_ms, self._settings)
+
+    def scores(self, as_of_ms: int) -> Iterator[dict[str, Any]]:
+        """The churn score of everyone who has bought, as of an instant, with the features it was made of."""
+        for key in sorted(k for k in self._keys() if k != PARTITION_KEY):
+            customer = self._load(key)
+            if customer is None:
+                continue
+            profile = self._work.profile(key.decode(), customer, as_of_ms)
+            if profile.bought:
+                score = self._work.scorer.score(profile)
+                yield {
+                    "as_of": to_text(as_of_ms),
+                    "customer_id": profile.customer_id,
+                    "churn_probability": score.ref.churn_probability,
+                    "abstained": score.ref.abstained,
+                    "model_day": score.ref.model_day,
+                    "features": self._work.scorer.features(profile),
+                }
+
+    def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """Number of customers by tier and by segment."""
+        return self._work.histograms.tiers, self._work.histograms.segments
+
+    def source_offsets(self) -> dict[str, int]:
+        """Last applied offset by source topic, as the customers' records have it."""
+        found: dict[int, int] = {}
+        for key in self._keys():
+            if key != PARTITION_KEY and (customer := self._load(key)) is not None:
+                for slot, offset in customer.stamps.items():
+                    found[slot] = max(found.get(slot, -1), offset)
+        return {topic: found[slot] for topic, slot in self._slot.items() if slot in found}
+
+    @property
+    def now_ms(self) -> int:
+        """The latest instant this partition has been told."""
+        return self._now_ms
+
+    # -- inside
+
+    def _keys(self) -> Iterable[bytes]:
+        return self._store.keys() | self._touched.keys()
+
+    def _one(self, record: Record, decoded: Decoded, now_ms: int, out: Outcome) -> None:
+        """One record: refused or folded in, with everything that follows from it."""
+        telemetry = out.telemetry
+        if isinstance(decoded, Rejected):
+            self._refuse(record, decoded, out)
+            return
+        if isinstance(decoded, Ignored):
+            telemetry.ignored[(record.topic, decoded.why)] += 1
+            if decoded.why == "backfill_end":
+                self._history_ended(now_ms, out)
+            return
+        event = decoded
+        if self._event_clock:
+            self._advance(event.time_ms, out)
+            now_ms = self._now_ms
+        key = event.customer.encode()
+        customer = self._load(key)
+        if customer is None:
+            owner = owner_partition(key, self._partitions) if self._partitions > 1 else self._number
+            if owner != self._number:
+                telemetry.ignored[(record.topic, "repartitioned")] += 1
+                out.messages.append(
+                    Message(Stream.REPARTITION, key, record.value, record.headers, partition=owner)
+                )
+                return
+            customer = Customer()
+        slot = self._slot.get(record.topic, 0)
+        if 0 <= record.offset <= customer.stamps.get(slot, -1):
+            telemetry.ignored[(record.topic, "already_applied")] += 1
+            return
+        self._fold(key, customer, slot, event, record, now_ms, out)
+
+    def _fold(
+        self, key: bytes, customer: Customer, slot: int, event: Event, record: Record, now_ms: int, out: Outcome
+    ) -> None:
+        telemetry = out.telemetry
+        if event.backfill:
+            self._history.add(key)
+            past = self._work.profile(event.customer, customer, event.time_ms)
+            self._work.catch_up_calendar(past, customer, out)
+        applied = customer.apply(event, self._settings)
+        if applied is Seen.OTHER_BODY:
+            detail = f"message {event.message_id!r} of {event.customer!r} was seen before with another content"
+            rejected = Rejected(Stage.STATE, Reason.SAME_ID_OTHER_BODY, detail, "$.messageId")
+            self._refuse(record, rejected, out)
+            return
+        if applied is Seen.BEYOND_MEMORY or applied is Applied.BEYOND_MEMORY:
+            detail = "older than what is remembered of this customer, so it can't be told from a repeat"
+            self._refuse(record, Rejected(Stage.STATE, Reason.BEYOND_MEMORY, detail, "$.timestamp"), out)
+            return
+        if record.offset >= 0:
+            customer.stamps[slot] = record.offset
+        self._touch(key, customer)
+        if applied is Seen.DUPLICATE or applied is Applied.DUPLICATE:
+            telemetry.ignored[(record.topic, "duplicate")] += 1
+            return
+        assert isinstance(applied, Applied)
+        telemetry.events[(record.topic, event.kind)] += 1
+        customer.next_due_ms = self._work.happened(event.customer, customer, event, applied, record, now_ms, out)
+        self._due.set(key, customer.next_due_ms)
+
+    def _refuse(self, record: Record, rejected: Rejected, out: Outcome) -> None:
+        out.telemetry.rejected[(record.topic, rejected.stage.value, rejected.reason.value)] += 1
+        out.messages.append(dead_letter(record, rejected))
+
+    def _advance(self, now_ms: int, out: Outcome, most: int | None = None, *, pause: bool = False) -> None:
+        """Moves time on: fires what is due, in order, and closes the UTC days that end on the way.
+
+        With the event clock every timer fires at its own due time, and ``pause`` stops after closing a day, so that the
+        caller can wait for the new day's epoch. With the wall clock days are closed first and timers fire now.
+        """
+        if now_ms < self._now_ms:
+            return
+        if self._record.closed_day is None:
+            self._close_day(day_of(now_ms) - 1, out)
+            if pause and self._event_clock:
+                return
+        fired = 0
+        while most is None or fired < most:
+            due_ms = self._due.next_ms()
+            reached_ms = now_ms if due_ms is None or not self._event_clock else min(now_ms, due_ms)
+            if self._boundary_ms() <= reached_ms:
+                self._close_day(day_of(reached_ms) - 1, out)
+                if pause and self._event_clock:
+                    return
+                continue
+            popped = self._due.pop_due(now_ms)
+            if popped is None:
+                self._now_ms = now_ms
+                return
+            self._now_ms = popped[0] if self._event_clock else now_ms
+            self._fire(popped[1], self._now_ms, out)
+            fired += 1
+
+    def _boundary_ms(self) -> int:
+        """The end of the UTC day that is open."""
+        return ((self._record.closed_day or 0) + 2) * DAY_MS
+
+    def _fire(self, key: bytes, now_ms: int, out: Outcome) -> None:
+        customer = self._load(key)
+        if customer is None:
+            return
+        customer_id = key.decode()
+        customer.next_due_ms = self._work.due(customer_id, customer, now_ms, out)
+        self._touch(key, customer)
+        self._due.set(key, customer.next_due_ms)
+
+    def _close_day(self, day: int, out: Outcome) -> None:
+        """Ends a UTC day: the contributions of this partition up to and with it are complete."""
+        self._contribute(out)
+        self._record.closed_day = day
+        self._record_touched = True
+        contribution = DayClosed(partition=self._number, day=day, histograms=self._work.histograms)
+        out.messages.append(contribution_message(contribution))
+
+    def _contribute(self, out: Outcome) -> None:
+        """Sends the examples that have matured, as part of the day that is open."""
+        matured = self._work.scorer.matured
+        if matured:
+            day = (self._record.closed_day or 0) + 1
+            out.messages.extend(in_days(matured, self._number, day))
+            matured.clear()
+
+    def _history_ended(self, now_ms: int, out: Outcome) -> None:
+        """An import is complete: what it taught needs no further waiting. The work itself is left to ticks."""
+        self._work.history_released_ms = now_ms
+        for key in self._history:
+            customer = self._load(key)
+            if customer is not None:
+                profile = self._work.profile(key.decode(), customer, now_ms)
+                self._due.set(key, self._work.next_due_ms(profile, customer))
+        self._history.clear()
+
+    def _load(self, key: bytes) -> Customer | None:
+        customer = self._decoded.get(key)
+        if customer is None:
+            value = self._store.get(key)
+            if value is None:
+                return None
+            customer = self._decoded[key] = decode(value)
+        return customer
+
+    def _touch(self, key: bytes, customer: Customer) -> None:
+        self._touched[key] = customer
+        self._decoded[key] = customer
+
+    def _encode(self, out: Outcome) -> None:
+        """The changed records of this step. A customer touched many times in a batch is encoded once."""
+        self._contribute(out)
+        for key, customer in self._touched.items():
+            out.changed[key] = encode(customer)
+        if self._record_touched:
+            out.changed[PARTITION_KEY] = msgspec.msgpack.encode(self._record)

@@ -1,0 +1,118 @@
+"""Between the churn room and the processor: scores for decisions, snapshots for labels, alerts. Holds the current model."""
+
+from __future__ import annotations
+
+from stream.actions.alert import Alert, alert_id
+from stream.actions.decision import Explanation, ScoreRef
+from stream.churn.alerts import decide
+from stream.churn.calendar import interest_ms, period_ms
+from stream.churn.examples import Example
+from stream.churn.explain import reasons, sentence
+from stream.churn.features import NAMES, vector
+from stream.churn.model import FrozenModel
+from stream.churn.snapshots import MOST_OPEN, decode, mature, matures_ms, take
+from stream.config import Settings
+from stream.events.instants import DAY_MS, to_text
+from stream.rules.engine import Score, state_ref
+from stream.rules.vocabulary import ChurnFacts
+from stream.state.memory import Memory
+from stream.state.profile import Profile
+
+NO_MODEL = "no model yet: the first version comes with the first full day"
+NEVER_BOUGHT = "never bought, so there is nobody to lose"
+
+
+class Scorer:
+    """Scores profiles with the model that is in force, and keeps the examples that mature until they are collected."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._horizon_days = settings.churn_horizon_days
+        self._model: FrozenModel | None = None
+        self.period_ms = period_ms(self._horizon_days)
+        self.interest_ms = interest_ms(self._horizon_days)
+        self.matured: list[Example] = []
+
+    def follow(self, model: FrozenModel | None) -> None:
+        """Uses another version from now on."""
+        self._model = model
+
+    def features(self, profile: Profile) -> dict[str, float]:
+        """The features of a customer who has bought, by name."""
+        values = vector(profile, self._horizon_days)
+        return {name: round(value, 6) for name, value in zip(NAMES, values, strict=True)}
+
+    def score(self, profile: Profile) -> Score:
+        """The score of a customer, with the reasons, or with why there is none."""
+        model = self._model
+        if model is None or not profile.bought:
+            why = NO_MODEL if model is None else NEVER_BOUGHT
+            facts = ChurnFacts(probability=0.0, abstained=True, labels=0 if model is None else model.labels)
+            return Score(facts=facts, ref=_ref(None, model, why))
+        values = vector(profile, self._horizon_days)
+        probability = model.probability(values)
+        facts = ChurnFacts(probability=probability, abstained=bool(model.abstained), labels=model.labels)
+        ref = _ref(round(probability, 6), model, model.abstained or None)
+        return Score(facts=facts, ref=ref, explain=lambda: reasons(model, values, profile))
+
+    def visit(self, profile: Profile, memory: Memory, now_ms: int) -> None:
+        """One instant of a customer's calendar: labels whose horizon is over mature, and a new snapshot is taken."""
+        waiting = []
+        for encoded in memory.snapshots:
+            snapshot = decode(encoded)
+            if matures_ms(snapshot, self._horizon_days) > now_ms:
+                waiting.append(encoded)
+                continue
+            example = mature(snapshot, profile.customer_id, profile.purchase_days, self._horizon_days)
+            if example is not None:
+                self.matured.append(example)
+        last_ms = profile.last_purchase_ms
+        if last_ms is not None and now_ms <= last_ms + self.interest_ms:
+            waiting.append(take(profile, self._model, self._horizon_days).encode())
+        memory.snapshots = waiting[-MOST_OPEN:]
+
+    def alert(self, profile: Profile, memory: Memory, score: Score, cycle_days: float, now_ms: int) -> Alert | None:
+        """Judges a new score and remembers it; the alert, if it is one.
+
+        ``cycle_days`` is the population's median gap between purchases, 0.0 when unknown.
+        """
+        model = self._model
+        if model is None or not profile.bought:
+            return None
+        probability = score.facts.probability
+        decision = decide(
+            profile,
+            probability,
+            model,
+            armed=memory.alert_armed,
+            population_cycle_days=cycle_days,
+            settings=self._settings,
+        )
+        previous = memory.score
+        memory.alert_armed = decision.armed
+        memory.score = probability
+        if not decision.alert:
+            return None
+        why = score.explain()
+        return Alert(
+            alert_id=alert_id("churn", profile.customer_id, f"{profile.last_order_name}@{profile.day}"),
+            kind="churn",
+            customer_id=profile.customer_id,
+            decided_at=to_text(now_ms),
+            probability=round(probability, 6),
+            previous_probability=round(previous, 6) if previous >= 0.0 else None,
+            threshold=self._settings.churn_threshold,
+            horizon_days=self._horizon_days,
+            state=state_ref(profile, self._settings.currency),
+            score=score.ref,
+            explanation=Explanation(text=sentence(probability, self._horizon_days, why), contributions=why),
+        )
+
+
+def _ref(probability: float | None, model: FrozenModel | None, abstained: str | None) -> ScoreRef:
+    return ScoreRef(
+        churn_probability=probability,
+        model_day=None if model is None else to_text(model.day * DAY_MS)[:10],
+        labels=0 if model is None else model.labels,
+        abstained=abstained,
+    )

@@ -1,0 +1,95 @@
+"""The tables about rules in ``docs/rules.md``, generated from the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from stream.rules.loader import load_rules
+from stream.rules.rule import Before, OnAlert, Rule, Since
+from stream.rules.rule_file import duration_text
+from stream.rules.vocabulary import ANCHORS, EVENT_KINDS, VARIABLES
+
+_BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+
+
+def fill(document: str) -> str:
+    """A document with its generated blocks brought up to date; raises ``KeyError`` for a block nobody generates.
+
+    >>> print(fill("<!-- generated: anchors -->\\nold\\n<!-- /generated -->").splitlines()[3])
+    | `first_purchase` | the earliest purchase that was not cancelled |
+    """
+    return _BLOCK.sub(lambda match: f"{match[1]}{TABLES[match['name']]()}{match[3]}", document)
+
+
+def variables() -> str:
+    """All variables of the condition language."""
+    return _table(
+        ("Variable", "Type", "Unit", "Meaning", "Only on"),
+        (
+            (f"`{v.name}`", v.type, v.unit, v.meaning, ", ".join(f"`{kind}`" for kind in v.kinds))
+            for v in VARIABLES.values()
+        ),
+    )
+
+
+def events() -> str:
+    """Event kinds and the variables that each carries besides ``event.kind`` and ``event.channel``."""
+    return _table(
+        ("Event", "Carries"),
+        (
+            (f"`{kind}`", ", ".join(f"`{v.name}`" for v in VARIABLES.values() if kind in v.kinds))
+            for kind in EVENT_KINDS
+        ),
+    )
+
+
+def anchors() -> str:
+    """The moments a silence is counted from."""
+    return _table(("Anchor", "Meaning"), ((f"`{name}`", meaning) for name, meaning in ANCHORS.items()))
+
+
+def library() -> str:
+    """The rules that come with Winback, most important first."""
+    rules = sorted(load_rules().rules, key=lambda rule: (-rule.priority, rule.id))
+    return _table(
+        ("Rule", "Asked", "Does", "Priority", "Expires", "Cool-down", "Source"),
+        (
+            (
+                f"[`{rule.id}`](../stream/rules/library/{rule.id}.yaml)",
+                _asked(rule),
+                rule.description,
+                str(rule.priority),
+                duration_text(rule.expires_after_ms),
+                duration_text(rule.cooldown_ms) if rule.cooldown_ms else "",
+                rule.source,
+            )
+            for rule in rules
+        ),
+    )
+
+
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "variables": variables,
+    "events": events,
+    "anchors": anchors,
+    "library": library,
+}
+"""Generated blocks by name."""
+
+
+def _asked(rule: Rule) -> str:
+    trigger = rule.trigger
+    if isinstance(trigger, Since):
+        return f"{duration_text(trigger.after_ms)} after `{trigger.anchor}`"
+    if isinstance(trigger, Before):
+        return f"{duration_text(trigger.before_ms)} before `{trigger.target}`"
+    if isinstance(trigger, OnAlert):
+        return f"`{trigger.alert}` alert"
+    return " or ".join(f"`{kind}`" for kind in trigger.kinds)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -1,0 +1,152 @@
+"""Rules as the engine uses them: what triggers one, when it applies, what it does; and the indexes to find them by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+
+from stream.rules.condition import Condition
+from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, EventKind, OfferKind, Target
+
+DAY_MS: Final = 86_400_000
+
+
+class OnEvent(msgspec.Struct, frozen=True, tag=True):
+    """The rule is asked at every event of these kinds."""
+
+    kinds: tuple[EventKind, ...]
+
+
+class Since(msgspec.Struct, frozen=True, tag=True):
+    """Silence: the rule is asked ``after_ms`` after the customer's anchor, unless the anchor has moved by then.
+
+    ``spread_ms`` is the window that firings are spread over by a hash of the customer; ``None``: the setting
+    ``timer_spread_ms``, for silences of a day or more (see `spread_default`), and none for shorter ones.
+    """
+
+    anchor: Anchor
+    after_ms: int
+    spread_ms: int | None = None
+
+
+class Before(msgspec.Struct, frozen=True, tag=True):
+    """The rule is asked ``before_ms`` before a moment that is expected; ``spread_ms`` as in `Since`."""
+
+    target: Target
+    before_ms: int
+    spread_ms: int | None = None
+
+
+class OnAlert(msgspec.Struct, frozen=True, tag=True):
+    """The rule is asked when an alert of this kind is raised for the customer."""
+
+    alert: AlertKind
+
+
+Trigger: TypeAlias = OnEvent | Since | Before | OnAlert
+
+
+def spread_default(trigger: Since | Before, day_scale_ms: int) -> int:
+    """The window to spread firings over, in ms; ``day_scale_ms`` is the setting for triggers that count in days.
+
+    >>> spread_default(Since("last_purchase", 60 * DAY_MS), 3_600_000)
+    3600000
+    >>> spread_default(Since("cart_changed", 7_200_000), 3_600_000)
+    0
+    """
+    if trigger.spread_ms is not None:
+        return trigger.spread_ms
+    distance = trigger.after_ms if isinstance(trigger, Since) else trigger.before_ms
+    return day_scale_ms if distance >= DAY_MS else 0
+
+
+class Offer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the customer is given. ``value`` is per cent, minor units or points by `kind`; free delivery has none."""
+
+    kind: OfferKind
+    value: int = 0
+    valid_for_ms: int = 0
+    """How long it holds after the action; 0: no limit."""
+    code: str = ""
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule file, checked and compiled.
+
+    ``version`` travels in every action but is not part of its identity, so mending a wording sends nothing twice;
+    ``rearm`` is part of it, so raising it lets customers who already had the action have it again.
+    """
+
+    id: str
+    version: int
+    description: str
+    source: str
+    trigger: Trigger
+    condition: Condition
+    action: ActionKind
+    channel: Channel
+    template: str
+    offer: Offer | None
+    priority: int
+    """0 to 100; the higher one goes first when several rules want the same customer."""
+    expires_after_ms: int
+    """The action is worthless this long after it was due: it is not published, or not to be delivered, any more."""
+    cooldown_ms: int
+    """No second action of this rule for the customer within this time; 0: no cool-down."""
+    cap: bool
+    """Whether it counts towards and respects the customer's frequency cap."""
+    rearm: int
+
+
+_Key = TypeVar("_Key", bound=str)
+
+
+class RuleSet:
+    """All rules of a folder, found by what triggers them. In every index the first rule has the highest priority.
+
+    Attributes:
+        rules: all, sorted by id.
+        by_id: rule by id.
+        on_event: rules by event kind.
+        since: rules by anchor.
+        before: rules by expected moment.
+        on_alert: rules by alert.
+        version: hash of what the rules say; the same for the same rules, whatever their files' layout and comments.
+    """
+
+    __slots__ = ("before", "by_id", "on_alert", "on_event", "rules", "since", "version")
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules: tuple[Rule, ...] = tuple(sorted(rules, key=lambda rule: rule.id))
+        self.by_id: Mapping[str, Rule] = MappingProxyType({rule.id: rule for rule in self.rules})
+        self.on_event: Mapping[EventKind, tuple[Rule, ...]] = self._index(
+            lambda trigger: trigger.kinds if isinstance(trigger, OnEvent) else ()
+        )
+        self.since: Mapping[Anchor, tuple[Rule, ...]] = self._index(
+            lambda trigger: (trigger.anchor,) if isinstance(trigger, Since) else ()
+        )
+        self.before: Mapping[Target, tuple[Rule, ...]] = self._index(
+            lambda trigger: (trigger.target,) if isinstance(trigger, Before) else ()
+        )
+        self.on_alert: Mapping[AlertKind, tuple[Rule, ...]] = self._index(
+            lambda trigger: (trigger.alert,) if isinstance(trigger, OnAlert) else ()
+        )
+        said = msgspec.json.encode(self.rules, enc_hook=_as_text, order="sorted")
+        self.version: str = hashlib.blake2b(said, digest_size=8).hexdigest()
+
+    def _index(self, keys: Callable[[Trigger], tuple[_Key, ...]]) -> Mapping[_Key, tuple[Rule, ...]]:
+        found: dict[_Key, list[Rule]] = {}
+        for rule in sorted(self.rules, key=lambda rule: (-rule.priority, rule.id)):
+            for key in keys(rule.trigger):
+                found.setdefault(key, []).append(rule)
+        return MappingProxyType({key: tuple(rules) for key, rules in found.items()})
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Condition):
+        return value.text
+    raise NotImplementedError

@@ -1,0 +1,184 @@
+"""The form of a rule file, as Structs: the JSON Schema for editors and for checking is generated from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from stream.rules.condition import Condition
+from stream.rules.rule import Before, Offer, OnAlert, OnEvent, Rule, Since, Trigger
+from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, EventKind, OfferKind, Target
+
+_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_DURATION = r"^[1-9][0-9]{0,4}[smhdw]$"
+_WORDS = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
+Duration = Annotated[str, Meta(pattern=_DURATION, title="a duration such as 90s, 15m, 2h, 3d or 2w")]
+Words = Annotated[str, Meta(pattern=_WORDS, max_length=64, title="lower-case words joined by dashes")]
+Sentence = Annotated[str, Meta(min_length=1, max_length=300, title="one sentence")]
+
+
+class When(msgspec.Struct, forbid_unknown_fields=True):
+    """What makes Winback ask the rule: exactly one of an event, a silence, a time before, an alert."""
+
+    event: (
+        Annotated[
+            EventKind | Annotated[list[EventKind], Meta(min_length=1)],
+            Meta(description="ask at every event of this kind, or of any of these"),
+        ]
+        | UnsetType
+    ) = UNSET
+    since: Annotated[Anchor, Meta(description="ask when nothing newer has happened since this…")] | UnsetType = UNSET
+    after: Annotated[Duration, Meta(description="…for this long")] | UnsetType = UNSET
+    before: Annotated[Duration, Meta(description="ask this long before…")] | UnsetType = UNSET
+    until: Annotated[Target, Meta(description="…this is expected of the customer")] | UnsetType = UNSET
+    alert: Annotated[AlertKind, Meta(description="ask when this alert is raised")] | UnsetType = UNSET
+    spread: (
+        Annotated[
+            Duration,
+            Meta(description="spread what falls due together over this window, by customer (since and before only)"),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class OfferForm(msgspec.Struct, forbid_unknown_fields=True):
+    """What the customer is given."""
+
+    kind: Annotated[OfferKind, Meta(description="what it is")]
+    value: Annotated[int, Meta(ge=1, le=1_000_000_000, description="per cent, minor units or points")] | UnsetType = (
+        UNSET
+    )
+    valid_for: Annotated[Duration, Meta(description="how long it holds after the action")] | UnsetType = UNSET
+    code: Annotated[str, Meta(min_length=1, max_length=64, description="coupon code")] | UnsetType = UNSET
+
+
+class Then(msgspec.Struct, forbid_unknown_fields=True):
+    """What to do."""
+
+    action: Annotated[ActionKind, Meta(description="what the message is for")]
+    channel: Annotated[Channel, Meta(description="how it reaches the customer")]
+    template: Annotated[Words, Meta(description="the message's name in marketing automation")]
+    offer: OfferForm | UnsetType = UNSET
+
+
+class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
+    """A Winback rule: when to ask, whether it applies, what to do, within which limits."""
+
+    id: Annotated[Words, Meta(description="the file's name without .yaml")]
+    version: Annotated[int, Meta(ge=1, le=1_000_000, description="raise it with every change; actions name it")]
+    description: Annotated[Sentence, Meta(description="one sentence for the marketer")]
+    when: When
+    then: Then
+    expires_after: Annotated[Duration, Meta(description="past this the action is worthless and is not sent")]
+    condition: (
+        Annotated[
+            str,
+            Meta(
+                title="a condition such as customer.cart_open (none at all: always)",
+                description="must hold, in the condition language of docs/rules.md",
+            ),
+        ]
+        | UnsetType
+    ) = msgspec.field(name="if", default=UNSET)
+    source: Annotated[str, Meta(max_length=100, description="where the rule comes from")] = ""
+    priority: Annotated[int, Meta(ge=0, le=100, description="higher goes first")] = 50
+    cooldown: Annotated[Duration, Meta(description="not twice to a customer within this")] | UnsetType = UNSET
+    cap: Annotated[bool, Meta(description="counts towards and respects the customer's frequency cap")] = True
+    rearm: Annotated[int, Meta(ge=0, le=1_000_000, description="raise it to let the same customers have it again")] = 0
+
+
+def duration_ms(text: str) -> int:
+    """A duration in milliseconds.
+
+    >>> duration_ms("2h"), duration_ms("1w") == 7 * duration_ms("1d")
+    (7200000, True)
+    """
+    return int(text[:-1]) * _UNITS_MS[text[-1]]
+
+
+def duration_text(milliseconds: int) -> str:
+    """A duration as a rule file would have it, in the largest unit that leaves no rest; weeks are shown as days.
+
+    >>> duration_text(7_200_000), duration_text(duration_ms("26w"))
+    ('2h', '182d')
+    """
+    unit = next(unit for unit in "dhms" if milliseconds % _UNITS_MS[unit] == 0)
+    return f"{milliseconds // _UNITS_MS[unit]}{unit}"
+
+
+def is_duration(value: object) -> bool:
+    """Whether a value of a file can be given to `duration_ms`."""
+    return isinstance(value, str) and bool(re.fullmatch(_DURATION.strip("^$"), value))
+
+
+def is_words(value: str) -> bool:
+    """Whether a text can be an id: lower-case words joined by dashes."""
+    return bool(re.fullmatch(_WORDS.strip("^$"), value))
+
+
+def rule_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a rule file."""
+    (reference,), definitions = msgspec.json.schema_components([RuleFile], ref_template="#/$defs/{name}")
+    when = definitions["When"]
+    when["oneOf"] = [
+        {"required": [*names]} for names in (("event",), ("since", "after"), ("before", "until"), ("alert",))
+    ]
+    when["dependentRequired"] = {"since": ["after"], "after": ["since"], "before": ["until"], "until": ["before"]}
+    top = definitions.pop(reference["$ref"].rpartition("/")[2])
+    for definition in definitions.values():
+        del definition["title"]  # the Struct's name, which says nothing to a marketer
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **top,
+        "title": "Winback rule",
+        "$defs": definitions,
+    }
+
+
+def make_rule(form: RuleFile, condition: Condition) -> Rule:
+    """The rule that a valid file describes."""
+    return Rule(
+        id=form.id,
+        version=form.version,
+        description=form.description,
+        source=form.source,
+        trigger=_trigger(form.when),
+        condition=condition,
+        action=form.then.action,
+        channel=form.then.channel,
+        template=form.then.template,
+        offer=_offer(form.then.offer) if form.then.offer else None,
+        priority=form.priority,
+        expires_after_ms=duration_ms(form.expires_after),
+        cooldown_ms=duration_ms(form.cooldown) if form.cooldown else 0,
+        cap=form.cap,
+        rearm=form.rearm,
+    )
+
+
+def _trigger(when: When) -> Trigger:
+    spread_ms = duration_ms(when.spread) if when.spread else None
+    if when.event:
+        kinds: Sequence[EventKind] = when.event if isinstance(when.event, list) else [when.event]
+        return OnEvent(tuple(dict.fromkeys(kinds)))
+    if when.since and when.after:
+        return Since(when.since, duration_ms(when.after), spread_ms)
+    if when.until and when.before:
+        return Before(when.until, duration_ms(when.before), spread_ms)
+    if when.alert:
+        return OnAlert(when.alert)
+    raise AssertionError("the schema lets no other trigger pass")
+
+
+def _offer(form: OfferForm) -> Offer:
+    return Offer(
+        kind=form.kind,
+        value=form.value or 0,
+        valid_for_ms=duration_ms(form.valid_for) if form.valid_for else 0,
+        code=form.code or "",
+    )

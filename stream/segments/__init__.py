@@ -1,0 +1,1 @@
+"""Who the customers are: tiers by fixed thresholds, RFM scores by population quantiles, the marketers' segments."""

@@ -1,0 +1,92 @@
+"""The population of buyers as histograms per partition, and the thresholds that one day's merge of them gives (C1, C5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from stream.segments.histogram import add, bucket_of, quantile, score, score_bounds, value_of
+from stream.state.memory import Population
+
+LIVING_DAYS = 365
+"""A buyer belongs to the living population for this long after the last purchase: the longest rolling window."""
+
+
+class Histograms(msgspec.Struct):
+    """Counts over the living buyers of one or many partitions; mergeable and subtractable, exact in any order."""
+
+    last_days: dict[int, int] = {}
+    """UTC day of last purchase → customers. Days, not ages: nothing moves while nobody buys."""
+    frequencies: dict[int, int] = {}
+    """Orders in 365 days → customers."""
+    monetary: dict[int, int] = {}
+    """Bucket of money in 365 days → customers."""
+    cycles: dict[int, int] = {}
+    """Bucket of the median purchase gap → customers with a rhythm."""
+    tiers: dict[str, int] = {}
+    segments: dict[str, int] = {}
+    """Tier and segment → customers, those who never bought included."""
+
+    def count(self, contribution: Population, sign: int) -> None:
+        """Adds (+1) or takes out (−1) one customer."""
+        add(self.tiers, contribution.tier, sign)
+        add(self.segments, contribution.segment, sign)
+        if not contribution.frequency:
+            return
+        add(self.last_days, contribution.last_day, sign)
+        add(self.frequencies, contribution.frequency, sign)
+        add(self.monetary, bucket_of(contribution.monetary_minor), sign)
+        if contribution.cycle_days:
+            add(self.cycles, bucket_of(contribution.cycle_days), sign)
+
+    @classmethod
+    def merged(cls, parts: Iterable[Histograms]) -> Histograms:
+        """The histograms of all partitions together."""
+        sums: dict[str, Counter[Any]] = {name: Counter() for name in cls.__struct_fields__}
+        for part in parts:
+            for name, counts in sums.items():
+                counts.update(getattr(part, name))
+        return cls(**{name: dict(counts) for name, counts in sums.items()})
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """What scores a customer against the population; one version a UTC day."""
+
+    day: int
+    """The UTC day from whose start these hold; they were counted at the end of the day before."""
+    buyers: int
+    recency_bounds: tuple[int, ...]
+    frequency_bounds: tuple[int, ...]
+    monetary_bounds: tuple[int, ...]
+    median_cycle_days: float
+    """Median of the customers' own median gaps, 0.0 before anybody has one."""
+
+    def scores(self, last_day: int, frequency: int, monetary_minor: int) -> tuple[int, int, int]:
+        """(R, F, M), each 1 to 5, 5 best."""
+        return (
+            score(last_day, self.recency_bounds),
+            score(frequency, self.frequency_bounds),
+            score(bucket_of(monetary_minor), self.monetary_bounds),
+        )
+
+
+def thresholds(day: int, population: Histograms) -> Thresholds | None:
+    """The thresholds that hold from UTC day ``day`` on; ``None`` before anybody has bought."""
+    living = {last: n for last, n in population.last_days.items() if last > day - LIVING_DAYS}
+    recency = score_bounds(living)
+    frequency = score_bounds(population.frequencies)
+    monetary = score_bounds(population.monetary)
+    if recency is None or frequency is None or monetary is None:
+        return None
+    cycle = quantile(population.cycles, 0.5)
+    return Thresholds(
+        day,
+        sum(living.values()),
+        recency,
+        frequency,
+        monetary,
+        0.0 if cycle is None else round(value_of(cycle), 6),
+    )

@@ -1,0 +1,127 @@
+"""What a customer said and allowed: traits, consent, feedback, complaints, and the days they were active.
+
+Every register keeps the value of the latest event time (ties by value), so that order of arrival never matters.
+Source: MISSION A1, B3, B4, E8.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+MOST_FEEDBACK = 16
+"""Answers kept of each kind. Fewer: no trend can be read; more: a survey bot grows the record."""
+MOST_COMPLAINTS = 16
+"""Complaints kept, newest first. Same trade."""
+MOST_TRAITS = 40
+"""Consent channels kept. A sender could otherwise invent channels without end."""
+ACTIVE_DAYS = 64
+"""Days of activity remembered as bits. Must cover the 30-day figures with room for late events."""
+
+
+class Answer(msgspec.Struct, array_like=True, gc=False):
+    """One answer: when, the hash of its message id, and its value."""
+
+    time_ms: int
+    message: int
+    value: float
+
+
+class Person(msgspec.Struct, array_like=True):
+    """Traits, consent, feedback and activity of one customer."""
+
+    traits: dict[str, tuple[int, str]] = {}
+    """Trait → (time_ms, value): region, language, timezone, birthday, level."""
+    consent: dict[str, tuple[int, bool]] = {}
+    """Channel (or ``*``) → (time_ms, granted)."""
+    nps: list[Answer] = []
+    csat: list[Answer] = []
+    ratings: list[Answer] = []
+    complaints: dict[int, tuple[int, int]] = {}
+    """Hash of the complaint id → (opened_ms, resolved_ms); 0 means not seen."""
+    created_ms: int = 0
+    """Event time of the earliest event of this customer."""
+    last_activity_ms: int = 0
+    """Event time of the latest thing that the customer did (not what was done to them)."""
+    active_day: int = 0
+    active_bits: int = 0
+    """Bit i: active on UTC day ``active_day`` − i."""
+
+    def set_trait(self, name: str, time_ms: int, value: str) -> None:
+        """Remembers a trait unless a later event has said otherwise."""
+        if value and (name not in self.traits or (time_ms, value) > self.traits[name]):
+            self.traits[name] = (time_ms, value)
+
+    def trait(self, name: str) -> str:
+        """The value of a trait, empty when unknown."""
+        return self.traits[name][1] if name in self.traits else ""
+
+    def set_consent(self, channel: str, time_ms: int, granted: bool) -> None:
+        """Remembers a choice; at the same instant a refusal wins over a permission."""
+        known = self.consent.get(channel)
+        if known is None:
+            if len(self.consent) >= MOST_TRAITS:
+                return
+        elif (time_ms, not granted) <= (known[0], not known[1]):
+            return
+        self.consent[channel] = (time_ms, granted)
+
+    def may_contact(self, channel: str, default: bool) -> bool:
+        """May this customer be contacted on a channel? The later of the channel's and the general choice counts.
+
+        >>> person = Person(); person.set_consent("*", 10, True); person.set_consent("sms", 20, False)
+        >>> person.may_contact("email", False), person.may_contact("sms", True)
+        (True, False)
+        """
+        choices = [self.consent[c] for c in (channel, "*") if c in self.consent]
+        if not choices:
+            return default
+        return max(choices, key=lambda choice: (choice[0], not choice[1]))[1]
+
+    def open_complaint(self, key: int, time_ms: int) -> None:
+        """A complaint was opened; the earliest opening counts."""
+        opened, resolved = self.complaints.get(key, (0, 0))
+        self._keep_complaint(key, min(opened or time_ms, time_ms), resolved)
+
+    def resolve_complaint(self, key: int, time_ms: int) -> None:
+        """A complaint was resolved, perhaps before we heard of its opening; the latest resolution counts."""
+        opened, resolved = self.complaints.get(key, (0, 0))
+        self._keep_complaint(key, opened, max(resolved, time_ms))
+
+    def open_complaints(self) -> list[int]:
+        """Opening instants of complaints that are still open, oldest first."""
+        return sorted(opened for opened, resolved in self.complaints.values() if opened and resolved < opened)
+
+    def seen(self, time_ms: int) -> None:
+        """Something about the customer happened at this instant."""
+        self.created_ms = min(self.created_ms or time_ms, time_ms)
+
+    def active(self, time_ms: int, day: int) -> None:
+        """The customer did something at this instant, on this UTC day."""
+        if time_ms > self.last_activity_ms:
+            self.last_activity_ms = time_ms
+        if day > self.active_day:
+            shift = min(day - self.active_day, ACTIVE_DAYS)
+            self.active_bits = ((self.active_bits << shift) | 1) & ((1 << ACTIVE_DAYS) - 1)
+            self.active_day = day
+        elif self.active_day - day < ACTIVE_DAYS:
+            self.active_bits |= 1 << (self.active_day - day)
+
+    def active_days(self, day: int, days: int = 30) -> int:
+        """Distinct UTC days with activity among the ``days`` days up to and with ``day``."""
+        age = day - self.active_day
+        if age >= days:
+            return 0
+        bits = self.active_bits >> -age if age < 0 else self.active_bits & ((1 << (days - age)) - 1)
+        return (bits & ((1 << days) - 1)).bit_count()
+
+    def _keep_complaint(self, key: int, opened: int, resolved: int) -> None:
+        self.complaints[key] = (opened, resolved)
+        if len(self.complaints) > MOST_COMPLAINTS:
+            del self.complaints[min(self.complaints, key=lambda k: (max(self.complaints[k]), k))]
+
+
+def keep_answer(answers: list[Answer], answer: Answer) -> None:
+    """Adds an answer, ascending by (time, message), and keeps the newest `MOST_FEEDBACK`."""
+    answers.append(answer)
+    answers.sort(key=lambda a: (a.time_ms, a.message))
+    del answers[:-MOST_FEEDBACK]

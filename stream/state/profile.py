@@ -1,0 +1,269 @@
+"""The customer as rules, segments and the churn model see it: plain figures as of an instant, computed when read.
+
+Decay needs no sweep: every figure is a function of the remembered facts and ``as_of_ms``.
+"""
+
+from __future__ import annotations
+
+from stream.events.instants import DAY_MS, day_of
+from stream.state.customer import Customer
+from stream.state.cycle import Cycle, cycle_of, expected_next_day
+from stream.state.lazy import lazy
+from stream.state.messages import Cart
+from stream.state.orders import Window
+
+NEVER_DAYS = 1_000_000
+"""Stands for "never" in day counts, so that "longer ago than" holds for customers without the event."""
+
+
+class Profile:
+    """A lazy, read-only view of one customer at ``as_of_ms``.
+
+    ``tier``, ``segment``, ``r``, ``f``, ``m`` depend on the population and are set by whoever knows it.
+    """
+
+    def __init__(self, customer_id: str, customer: Customer, as_of_ms: int) -> None:
+        self.customer_id = customer_id
+        self.as_of_ms = as_of_ms
+        self.day = day_of(as_of_ms)
+        self.tier = ""
+        self.segment = ""
+        self.r = self.f = self.m = 0
+        self.views_of_product = 0
+        self._customer = customer
+
+    # -- purchases
+
+    @lazy
+    def _windows(self) -> tuple[Window, Window, Window, Window]:
+        return self._customer.orders.windows(self.day)
+
+    @lazy
+    def _lifetime(self) -> Window:
+        return self._customer.orders.lifetime()
+
+    @lazy
+    def _days(self) -> dict[int, tuple[int, int]]:
+        return self._customer.orders.purchase_days(self.day)
+
+    @lazy
+    def last_purchase_ms(self) -> int | None:
+        """Instant of the last order that counts."""
+        return self._customer.orders.last_ms()
+
+    @lazy
+    def first_purchase_ms(self) -> int | None:
+        """Instant of the first order that counts."""
+        return self._customer.orders.first_ms()
+
+    @property
+    def last_order_name(self) -> str:
+        """Names the last purchase in occurrences: a hash of its order id, or its instant once orders are forgotten."""
+        order = self._customer.orders.last_order()
+        return f"order-{order.key:016x}" if order is not None else f"order-at-{self.last_purchase_ms}"
+
+    @property
+    def bought(self) -> bool:
+        """Has any order that counts."""
+        return self.last_purchase_ms is not None
+
+    @lazy
+    def recency_days(self) -> int:
+        """UTC days since the last purchase; `NEVER_DAYS` without one."""
+        last = self.last_purchase_ms
+        return NEVER_DAYS if last is None else max(0, self.day - day_of(last))
+
+    @property
+    def tenure_days(self) -> int:
+        """UTC days since the first purchase, 0 without one."""
+        first = self.first_purchase_ms
+        return 0 if first is None else max(0, self.day - day_of(first))
+
+    @property
+    def frequency_7d(self) -> int:
+        """Orders in the last 7 days."""
+        return self._windows[0].frequency
+
+    @property
+    def frequency_30d(self) -> int:
+        """Orders in the last 30 days."""
+        return self._windows[1].frequency
+
+    @property
+    def frequency_90d(self) -> int:
+        """Orders in the last 90 days."""
+        return self._windows[2].frequency
+
+    @property
+    def frequency_365d(self) -> int:
+        """Orders in the last 365 days."""
+        return self._windows[3].frequency
+
+    @property
+    def monetary_7d_minor(self) -> int:
+        """Money of the last 7 days, minor units."""
+        return self._windows[0].monetary_minor
+
+    @property
+    def monetary_30d_minor(self) -> int:
+        """Money of the last 30 days, minor units."""
+        return self._windows[1].monetary_minor
+
+    @property
+    def monetary_90d_minor(self) -> int:
+        """Money of the last 90 days, minor units."""
+        return self._windows[2].monetary_minor
+
+    @property
+    def monetary_365d_minor(self) -> int:
+        """Money of the last 365 days, minor units."""
+        return self._windows[3].monetary_minor
+
+    @property
+    def lifetime_frequency(self) -> int:
+        """All orders that count."""
+        return self._lifetime.frequency
+
+    @property
+    def lifetime_monetary_minor(self) -> int:
+        """All money, minor units."""
+        return self._lifetime.monetary_minor
+
+    @lazy
+    def purchase_days(self) -> tuple[int, ...]:
+        """Distinct UTC days of remembered purchases, ascending."""
+        return tuple(self._days)
+
+    @lazy
+    def purchase_amounts_minor(self) -> tuple[int, ...]:
+        """Money of each of `purchase_days`, minor units."""
+        return tuple(amount for _, amount in self._days.values())
+
+    @property
+    def refunds_365d(self) -> int:
+        """Orders of the last 365 days that were cancelled or got money back."""
+        return self._customer.orders.refunds_since(self.day - 364)
+
+    # -- rhythm
+
+    @lazy
+    def _cycle(self) -> Cycle:
+        return cycle_of(self.purchase_days)
+
+    @property
+    def cycle_days(self) -> float:
+        """Median gap between purchase days, 0.0 when unknown."""
+        return self._cycle.median_days
+
+    @property
+    def cycle_spread_days(self) -> float:
+        """Median absolute deviation of the gaps, 0.0 when unknown."""
+        return self._cycle.spread_days
+
+    @property
+    def gaps(self) -> int:
+        """Gaps between purchase days that the rhythm is read off."""
+        return self._cycle.gaps
+
+    @lazy
+    def expected_next_purchase_ms(self) -> int | None:
+        """Midnight UTC of the day on which the next purchase is expected."""
+        day = expected_next_day(self.purchase_days)
+        return None if day is None else day * DAY_MS
+
+    @property
+    def days_until_expected_purchase(self) -> int:
+        """Days until the expected purchase, negative when overdue, `NEVER_DAYS` when there is no rhythm."""
+        at = self.expected_next_purchase_ms
+        return NEVER_DAYS if at is None else day_of(at) - self.day
+
+    # -- browsing
+
+    @lazy
+    def _cart(self) -> Cart:
+        return self._customer.messages.cart(self.as_of_ms)
+
+    @property
+    def cart_open(self) -> bool:
+        """Something is in the cart."""
+        return self._cart.items > 0
+
+    @property
+    def cart_items(self) -> int:
+        """Pieces in the cart."""
+        return self._cart.items
+
+    @property
+    def cart_value_minor(self) -> int:
+        """Value of the cart, minor units."""
+        return self._cart.value_minor
+
+    @property
+    def cart_changed_ms(self) -> int:
+        """Instant of the cart's last change, 0 when there was none."""
+        return self._cart.changed_ms
+
+    @property
+    def views_30d(self) -> int:
+        """Product views of the last 30 days (of the remembered messages)."""
+        return self._customer.messages.views(self.as_of_ms)
+
+    def views_of(self, product_id: str) -> int:
+        """Views of a product in the last 30 days and since it was last bought."""
+        return self._customer.messages.views_of(product_id, self.as_of_ms)
+
+    @property
+    def active_days_30d(self) -> int:
+        """Distinct days of the last 30 on which the customer did something."""
+        return self._customer.person.active_days(self.day)
+
+    @property
+    def last_activity_ms(self) -> int:
+        """Instant of the last thing the customer did, 0 when nothing."""
+        return self._customer.person.last_activity_ms
+
+    @property
+    def days_since_activity(self) -> int:
+        """UTC days since the customer last did something; `NEVER_DAYS` when nothing."""
+        at = self._customer.person.last_activity_ms
+        return max(0, self.day - day_of(at)) if at else NEVER_DAYS
+
+    @property
+    def hours_since_activity(self) -> float:
+        """Hours since the customer last did something; 24 × `NEVER_DAYS` when nothing."""
+        at = self._customer.person.last_activity_ms
+        return max(0, self.as_of_ms - at) / 3_600_000 if at else 24.0 * NEVER_DAYS
+
+    @property
+    def created_ms(self) -> int:
+        """Event time of the first event of this customer."""
+        return self._customer.person.created_ms
+
+    # -- voice and person
+
+    @property
+    def last_nps(self) -> int:
+        """The last NPS answer, −1 when there is none."""
+        answers = self._customer.person.nps
+        return int(answers[-1].value) if answers else -1
+
+    @property
+    def last_rating(self) -> float:
+        """The last product rating, 0.0 when there is none."""
+        answers = self._customer.person.ratings
+        return answers[-1].value if answers else 0.0
+
+    @property
+    def open_complaints(self) -> int:
+        """Complaints not yet resolved."""
+        return len(self._customer.person.open_complaints())
+
+    @property
+    def language(self) -> str:
+        """Language as the sender gave it."""
+        return self._customer.person.trait("language")
+
+    @property
+    def region(self) -> str:
+        """Region or country as the sender gave it."""
+        return self._customer.person.trait("region")

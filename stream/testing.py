@@ -1,0 +1,126 @@
+"""The test kit, shipped: a shop with a hand-moved clock around the real processor. No Kafka, no waiting, no mocks.
+
+>>> shop = Shop()
+>>> shop.send("Order Completed", "ann", "2026-03-01T10:00:00Z", order_id="o1", revenue=50.0)
+>>> shop.customer("ann")["windows"]["30"]
+{'frequency': 1, 'monetary_minor': 5000}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import orjson
+
+from stream.actions.message import Message, Stream
+from stream.config import Settings
+from stream.events.instants import parse_ms, to_text
+from stream.events.record import Headers, Record
+from stream.outcome import Outcome
+from stream.processor import Partition
+from stream.processor.epochs import Coordinator, Epoch, decode_contribution
+from stream.rules.loader import load_rules
+from stream.rules.rule import RuleSet
+from stream.segments.population import Thresholds
+
+_TRACK = "track"
+
+
+def message(
+    name: str, customer: str, at: str | int, *, message_id: str, type_: str = _TRACK, **properties: Any
+) -> dict[str, Any]:
+    """A Segment message as a sender would write it; ``identify`` takes its properties as traits."""
+    when = at if isinstance(at, str) else to_text(at)
+    body: dict[str, Any] = {"type": type_, "messageId": message_id, "userId": customer, "timestamp": when}
+    if name == "identify":
+        return {**body, "type": "identify", "traits": properties}
+    return {**body, "event": name, "properties": properties}
+
+
+class Shop:
+    """One shop on one partition. Time only moves when told to, and everything due on the way happens in order."""
+
+    def __init__(self, rules: RuleSet | None = None, settings: Settings | None = None) -> None:
+        self.settings = msgspec.structs.replace(settings or Settings(), clock="event", partitions=1)
+        self.rules = rules or load_rules()
+        self.store: dict[bytes, bytes] = {}
+        self.partition = Partition(self.settings, self.rules, partition=0, partitions=1, store=self.store)
+        self.coordinator = Coordinator(self.settings, 1)
+        self.outcomes: list[Outcome] = []
+        self._model: Any = None
+        self._sent = 0
+        self._taken = 0
+
+    def send(
+        self, name: str, customer: str, at: str | int, *, message_id: str | None = None, headers: Headers = (), **p: Any
+    ) -> None:
+        """Sends an event at its own time, after everything that is due before it."""
+        self._sent += 1
+        body = message(name, customer, at, message_id=message_id or f"m{self._sent}", **p)
+        self.send_bytes(orjson.dumps(body), at, headers=headers)
+
+    def send_bytes(self, value: bytes, at: str | int, *, headers: Headers = ()) -> None:
+        """Sends raw bytes at an instant."""
+        at_ms = parse_ms(at) if isinstance(at, str) else at
+        self.wait_until(at_ms)
+        topic = self.settings.topic_purchases
+        self._sink(self.partition.apply([Record(topic, 0, -1, -1, None, value, headers)], at_ms))
+
+    def wait_until(self, at: str | int) -> None:
+        """Lets time pass with no event."""
+        at_ms = parse_ms(at) if isinstance(at, str) else at
+        if self.partition.awaits_epoch(at_ms):
+            self._sink(self.partition.tick(at_ms))
+        while (due_ms := self.partition.next_due_ms()) is not None and due_ms <= at_ms:
+            self._sink(self.partition.tick(at_ms))
+
+    def take(self) -> list[dict[str, Any]]:
+        """Actions, suppressions, alerts, tier changes and dead letters since the last call, in order.
+
+        Each is the published JSON with ``stream`` added; a dead letter has ``reason`` and ``field`` of its headers.
+        """
+        fresh = [m for out in self.outcomes[self._taken :] for m in out.messages]
+        self._taken = len(self.outcomes)
+        return [_readable(m) for m in fresh if m.stream not in (Stream.CONTRIBUTIONS, Stream.EPOCHS)]
+
+    def customer(self, customer_id: str, at: str | int | None = None) -> dict[str, Any]:
+        """The customer's view now, or as of an instant; empty when unknown."""
+        at_ms = self.partition.now_ms if at is None else parse_ms(at) if isinstance(at, str) else at
+        return self.partition.customer(customer_id, at_ms) or {}
+
+    def teach(self, *, thresholds: Thresholds | None = None, model: Any = None) -> None:
+        """Gives the shop a population or a churn model, as if the epoch of its day had said so; it stays."""
+        self._model = model or self._model
+        day = self.partition.now_ms // 86_400_000
+        self.partition.adopt(Epoch(day=day, thresholds=thresholds, model=self._model))
+
+    def restart(self) -> None:
+        """Kills the process and starts another on the committed state."""
+        self.partition = Partition(self.settings, self.rules, partition=0, partitions=1, store=self.store)
+        self.partition.recover(0)
+
+    def _sink(self, out: Outcome) -> None:
+        self.store.update((key, value) for key, value in out.changed.items() if value is not None)
+        self.partition.commit()
+        self.outcomes.append(out)
+        for m in out.messages:
+            if m.stream is Stream.CONTRIBUTIONS and m.value:
+                self.coordinator.contribute(decode_contribution(m.value))
+        epoch = self.coordinator.fold()
+        if epoch is not None:
+            epoch.model = self._model or epoch.model
+            self.partition.adopt(epoch)
+
+
+def _readable(m: Message) -> dict[str, Any]:
+    if m.stream is Stream.DEAD_LETTERS:
+        headers = {name: raw.decode("utf-8", "replace") for name, raw in m.headers}
+        return {"stream": "dead_letters", "reason": headers["dlq-reason"], "field": headers["dlq-field"]}
+    return {"stream": m.stream.value, **orjson.loads(m.value or b"{}")}
+
+
+def published(items: Iterable[dict[str, Any]], stream: str = "actions") -> list[dict[str, Any]]:
+    """Only what went to one stream."""
+    return [item for item in items if item["stream"] == stream]

@@ -1,0 +1,42 @@
+"""What the HTTP API asks of a worker."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Answers(Protocol):
+    """A worker, as a probe or a person may ask it."""
+
+    def alive(self) -> list[str]:
+        """What is stuck and would be helped by a restart; empty when all is well."""
+
+    def ready(self) -> list[str]:
+        """Why events are not being processed right now; empty when they are."""
+
+    def details(self) -> dict[str, Any]:
+        """Stage and progress of every partition, JSON-able."""
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Body and content type of a scrape."""
+
+    def customer(self, customer_id: str) -> dict[str, Any] | None:
+        """One customer, ``None`` if there is none.
+
+        Raises:
+            Elsewhere: another worker has the customer's partition.
+            NotYet: the partition is this worker's, but not restored yet.
+        """
+
+
+class NotYet(Exception):
+    """The customer's partition is claimed or restored right now."""
+
+
+class Elsewhere(Exception):
+    """The customer's partition is not served by this worker now."""
+
+    def __init__(self, partition: int, held: list[int]) -> None:
+        super().__init__(f"partition {partition} is not served here")
+        self.partition = partition
+        self.held = held

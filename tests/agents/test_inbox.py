@@ -1,0 +1,130 @@
+"""The inbox: nothing that was fetched is lost, doubled or taken out of order."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.agents.inbox import FULL_RECORDS, Arrival, Inbox
+from stream.agents.transport import Chunk
+from stream.events.record import Record
+
+
+def chunk(topic: str, offsets: list[int], *, start: int | None = None, following: int | None = None) -> Chunk:
+    """A chunk whose records' time-stamps are their offsets."""
+    rows = [
+        SimpleNamespace(topic=topic, partition=0, offset=o, timestamp=o, key=b"k", value=b"%d" % o, headers=())
+        for o in offsets
+    ]
+    return Chunk(
+        topic, 0, offsets[0] if start is None else start, offsets[-1] + 1 if following is None else following, rows
+    )
+
+
+def inbox(*topics: str) -> Inbox:
+    """An inbox at the beginning of its topics, in the order of time-stamps."""
+    box = Inbox(topics, lambda record: record.timestamp_ms)
+    box.start_at(dict.fromkeys(topics, 0))
+    return box
+
+
+def offsets(records: list[Record]) -> list[tuple[str, int]]:
+    """What was taken."""
+    return [(record.topic, record.offset) for record in records]
+
+
+def test_a_chunk_is_taken_only_where_the_last_one_ended() -> None:
+    """A lost chunk shows as a gap, one that comes twice is stale, an overlap counts once."""
+    box = inbox("a")
+
+    assert Arrival.TAKEN is box.put(chunk("a", [0, 1, 2]))
+    assert Arrival.GAP is box.put(chunk("a", [5, 6]))
+    assert Arrival.STALE is box.put(chunk("a", [0, 1, 2]))
+    assert Arrival.TAKEN is box.put(chunk("a", [2, 3, 4]))
+    assert [("a", 0), ("a", 1), ("a", 2), ("a", 3), ("a", 4)] == offsets(box.peek(10).records)
+
+
+def test_a_topic_that_went_backwards_is_noticed() -> None:
+    """A position that falls means that the topic was made again."""
+    box = inbox("a")
+    box.put(chunk("a", [0, 1, 2]))
+
+    assert Arrival.BACKWARDS is box.put(chunk("a", [0], start=3, following=1))
+
+
+def test_nothing_leaves_before_it_is_done() -> None:
+    """A batch that failed is still there, in the same order; one that is done is gone."""
+    box = inbox("a", "b")
+    box.put(chunk("a", [0, 2]))
+    box.put(chunk("b", [0, 1], following=3))
+
+    first = box.peek(3)
+    again = box.peek(3)
+    box.done(again)
+
+    assert offsets(first.records) == offsets(again.records) == [("a", 0), ("b", 0), ("b", 1)]
+    assert {"a": 1, "b": 3} == again.offsets
+    assert [("a", 2)] == offsets(box.peek(3).records)
+    assert {"a": 2, "b": 3} == box.positions
+
+
+def test_a_batch_commits_the_markers_behind_its_last_record() -> None:
+    """The committed offset is the consumer's position, not the last record's offset plus one."""
+    box = inbox("a")
+    box.put(chunk("a", [0, 1], following=5))
+
+    assert {"a": 1} == box.peek(1).offsets
+    assert {"a": 5} == box.peek(2).offsets
+
+
+def test_a_batch_ends_at_the_given_time() -> None:
+    """Records of the next day stay, however many are asked for."""
+    box = inbox("a", "b")
+    box.put(chunk("a", [1, 5, 9], start=0))
+    box.put(chunk("b", [2, 6], start=0))
+
+    assert [("a", 1), ("b", 2)] == offsets(box.peek(10, before_ms=5).records)
+
+
+def test_a_topic_that_is_full_is_shut_and_opened_again() -> None:
+    """Fetching stops at the limit and goes on when half of it is done."""
+    box = inbox("a")
+    box.put(chunk("a", list(range(FULL_RECORDS))))
+
+    assert ["a"] == box.newly_full()
+    assert [] == box.newly_free()
+    box.done(box.peek(FULL_RECORDS // 2))
+    assert ["a"] == box.newly_free()
+    assert [] == box.newly_full()
+
+
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12),
+    drops=st.sets(st.integers(0, 11)),
+    takes=st.lists(st.integers(1, 7), min_size=1, max_size=30),
+)
+def test_whatever_gets_lost_on_the_way_every_record_comes_out_once(
+    sizes: list[int], drops: set[int], takes: list[int]
+) -> None:
+    """Chunks are dropped, then read again from the expected position: every offset comes out once, in order."""
+    box, total = inbox("a"), sum(sizes)
+    out: list[int] = []
+    at, number = 0, 0
+    for take in [*takes, *[total] * (total + 1)]:
+        if at < total:
+            size = min(sizes[number % len(sizes)], total - at)
+            sent = chunk("a", list(range(at, at + size)))
+            at += size
+            if number not in drops and box.put(sent) is Arrival.GAP:
+                at = box.expected["a"]
+            number += 1
+        elif box.expected["a"] < total:
+            at = box.expected["a"]
+        batch = box.peek(take)
+        out += [record.offset for record in batch.records]
+        box.done(batch)
+
+    assert list(range(len(out))) == out
+    assert box.expected["a"] == len(out) + len(box)

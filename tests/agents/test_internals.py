@@ -1,0 +1,83 @@
+"""What the shell relies on in Faust and aiokafka beyond their documented interfaces, in one place.
+
+If one of these fails after an update, read `stream/agents/transport.py`, `transactions.py` and docs/shell.md before
+changing it: the guarantees of delivery stand on it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import aiokafka.consumer.group_coordinator as coordinator
+import aiokafka.producer.message_accumulator as accumulator
+import faust.transport.consumer as consumer
+import faust.transport.drivers.aiokafka as driver
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.subscription_state import TopicPartitionState
+from faust.app.base import App, BootStrategy
+from faust.transport.drivers import TRANSPORTS
+
+from stream.agents import transport
+
+
+def test_the_versions_are_those_that_were_read() -> None:
+    """Another version may be as good, but somebody must have looked."""
+    assert ("0.15.3", "0.14.0") == (version("faust-streaming"), version("aiokafka"))
+
+
+def test_faust_still_has_the_seams_that_are_overridden() -> None:
+    """A method that is overridden and no longer called would fail in silence."""
+    assert "self._create_consumer(loop=" in inspect.getsource(driver.AIOKafkaConsumerThread.on_start)
+    assert "_create_worker_consumer" in inspect.getsource(driver.AIOKafkaConsumerThread._create_consumer)
+    assert "self._new_consumer_thread()" in inspect.getsource(consumer.ThreadDelegateConsumer.__init__)
+    assert "getmany = self.getmany" in inspect.getsource(consumer.Consumer._drain_messages)
+    assert "consumer.perform_seek()" in inspect.getsource(__import__("faust.tables.recovery", fromlist=["x"]))
+    assert "await self.commit()" in inspect.getsource(consumer.Consumer._commit_handler)
+    assert "verify_all_partitions_active" in inspect.getsource(consumer.Consumer._commit_livelock_detector)
+    assert "call_thread" in dir(driver.AIOKafkaConsumerThread)
+
+
+def test_faust_drops_messages_whose_number_falls() -> None:
+    """Why a chunk carries a number that only grows instead of its offset."""
+    assert "offset >= r_offset" in inspect.getsource(consumer.Consumer._drain_messages)
+
+
+def test_faust_calls_back_before_and_after_a_rebalance() -> None:
+    """The signals on which partitions are paused and handed over; both are awaited inside the rebalance."""
+    assert "await T(self.on_partitions_revoked.send)(revoked)" in inspect.getsource(App._on_partitions_revoked)
+    assert "await T(self.on_partitions_assigned.send)(assigned)" in inspect.getsource(App._on_partitions_assigned)
+
+
+def test_faust_starts_services_in_the_order_of_the_boot_strategy() -> None:
+    """Web first, shell last; and no Faust producer."""
+    assert "self._chain(" in inspect.getsource(BootStrategy.server)
+    assert BootStrategy.enable_kafka_producer is None
+
+
+def test_aiokafka_still_has_what_the_transport_reads() -> None:
+    """Position, error hand-over and rejoin of the group member."""
+    assert isinstance(TopicPartitionState.position, property)
+    assert isinstance(TopicPartitionState.has_valid_position, property)
+    assert callable(coordinator.GroupCoordinator.check_errors)
+    assert callable(coordinator.GroupCoordinator.request_rejoin)
+
+
+def test_aiokafka_returns_from_the_fetcher_without_a_pause() -> None:
+    """Between draining the buffers and returning there is no await, so positions belong to the returned records."""
+    source = inspect.getsource(Fetcher.fetched_records)
+    draining = source[source.index("drained = {}") : source.index("if drained or not timeout:")]
+    assert "await" not in draining
+
+
+def test_aiokafka_commits_though_a_batch_failed() -> None:
+    """Why every batch's own answer is awaited before a transaction is committed."""
+    source = inspect.getsource(accumulator.MessageAccumulator.flush_for_commit)
+    assert "asyncio.wait(waiters)" in source and "result()" not in source
+
+
+def test_the_scheme_is_known_to_faust() -> None:
+    """Faust finds the transport by its URL."""
+    transport.register()
+
+    assert transport.BatchTransport is TRANSPORTS.by_url("winback://127.0.0.1:9092")

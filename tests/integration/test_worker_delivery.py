@@ -1,0 +1,232 @@
+"""Exactly once on a real broker, whatever happens to the workers: nothing lost, nothing doubled, the state right."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from stream.adapters.broker import EmbeddedBroker
+from stream.agents.connection import client_options
+from stream.config import Settings
+from stream.events.hashing import owner_partition
+from stream.worker import running_worker
+from tests.agents.counting import POISON, counting_core
+from tests.agents.harness import (
+    WorkerProcess,
+    actions,
+    committed,
+    expected_actions,
+    make_topics,
+    produce,
+    settings_for,
+    state,
+    until,
+)
+
+KEYS = [b"customer-%d" % number for number in range(300)]
+
+
+def rows(number: int, seed: int = 1) -> list[tuple[bytes, bytes]]:
+    """So many events of random customers."""
+    chance = random.Random(seed)
+    return [(chance.choice(KEYS), b"event") for _ in range(number)]
+
+
+def counted(events: list[tuple[bytes, bytes]]) -> Counter[bytes]:
+    """Events by key."""
+    return Counter(key for key, _ in events)
+
+
+async def applied(settings: Settings) -> int:
+    """Events that the committed state knows of."""
+    return sum(count.number for count in (await state(settings)).values())
+
+
+def test_every_event_counts_once_in_both_delivery_modes(broker: EmbeddedBroker) -> None:
+    """Events on several topics, and some on a partition that doesn't own their key, are each applied exactly once."""
+
+    async def scenario(delivery: str) -> tuple[Any, Any]:
+        settings = settings_for(broker.bootstrap, delivery=delivery)
+        await make_topics(settings)
+        events = rows(2_000)
+        await produce(settings, settings.topic_purchases, events[:900])
+        await produce(settings, settings.topic_browses, events[900:1800])
+        await produce(settings, settings.topic_feedback, events[1800:], partition=1)
+        async with running_worker(settings, core=counting_core(settings)):
+            await until(lambda: _is(applied(settings), 2_000))
+        numbers = {key: count.number for key, count in (await state(settings)).items()}
+        assert counted(events) == numbers
+        return expected_actions(numbers), await actions(settings)
+
+    for delivery in ("exactly_once", "at_least_once"):
+        expected, found = asyncio.run(scenario(delivery))
+
+        assert expected == found
+
+
+def test_kill_nine_in_mid_stream_leaves_no_trace(broker: EmbeddedBroker) -> None:
+    """A worker killed again and again under load ends in the same state and the same actions as an undisturbed run."""
+
+    async def scenario() -> None:
+        settings = settings_for(broker.bootstrap, batch_records=200)
+        await make_topics(settings)
+        events = rows(30_000)
+        chance = random.Random(2)
+        feeding = asyncio.create_task(_feed(settings, events))
+        for _ in range(4):
+            with WorkerProcess(settings) as worker:
+                before = await applied(settings)
+                await until(lambda before=before: _grows(settings, before))
+                await asyncio.sleep(chance.uniform(0.05, 0.6))
+                worker.kill()
+        with WorkerProcess(settings) as worker:
+            await feeding
+            await until(lambda: _is(applied(settings), len(events)))
+            assert worker.stop() == 0
+        numbers = {key: count.number for key, count in (await state(settings)).items()}
+        assert counted(events) == numbers
+        assert expected_actions(numbers) == await actions(settings)
+
+    asyncio.run(scenario())
+
+
+def test_a_kill_in_at_least_once_mode_loses_nothing(broker: EmbeddedBroker) -> None:
+    """Without transactions a kill may double an action, but loses none, and the state is right all the same."""
+
+    async def scenario() -> None:
+        settings = settings_for(broker.bootstrap, batch_records=200, delivery="at_least_once")
+        await make_topics(settings)
+        events = rows(15_000, seed=6)
+        feeding = asyncio.create_task(_feed(settings, events))
+        for _ in range(2):
+            with WorkerProcess(settings) as worker:
+                before = await applied(settings)
+                await until(lambda before=before: _grows(settings, before))
+                await asyncio.sleep(0.3)
+                worker.kill()
+        with WorkerProcess(settings) as worker:
+            await feeding
+            await until(lambda: _is(applied(settings), len(events)))
+            assert worker.stop() == 0
+        assert counted(events) == {key: count.number for key, count in (await state(settings)).items()}
+        assert expected_actions(counted(events)).keys() == (await actions(settings)).keys()
+
+    asyncio.run(scenario())
+
+
+def test_a_frozen_worker_is_fenced_when_it_wakes_up(broker: EmbeddedBroker) -> None:
+    """A worker that stood still while another took over writes nothing of what it had in hand, and joins again."""
+
+    async def scenario() -> None:
+        settings = settings_for(broker.bootstrap, batch_records=100)
+        await make_topics(settings)
+        events = rows(25_000, seed=7)
+        feeding = asyncio.create_task(_feed(settings, events))
+        with WorkerProcess(settings) as frozen:
+            await until(lambda: _grows(settings, 0))
+            frozen.process.send_signal(signal.SIGSTOP)
+            with WorkerProcess(settings) as other:
+                await until(lambda: "assigned partitions [0, 1, 2, 3]" in other.log, 60)
+                before = await applied(settings)
+                await until(lambda: _grows(settings, before))
+                frozen.process.send_signal(signal.SIGCONT)
+                await feeding
+                await until(lambda: _is(applied(settings), len(events)))
+                await until(lambda: frozen.log.count("assigned partitions [") == 2)
+        assert expected_actions(counted(events)) == await actions(settings)
+
+    asyncio.run(scenario())
+
+
+def test_workers_may_come_and_go(broker: EmbeddedBroker) -> None:
+    """Two more workers join under load, one leaves in order and one is killed: nothing is lost or doubled."""
+
+    async def scenario() -> None:
+        settings = settings_for(broker.bootstrap, batch_records=200)
+        await make_topics(settings)
+        events = rows(30_000, seed=3)
+        feeding = asyncio.create_task(_feed(settings, events))
+        with WorkerProcess(settings) as first:
+            await until(lambda: _grows(settings, 0))
+            with WorkerProcess(settings) as second, WorkerProcess(settings) as third:
+                await until(lambda: "assigned partitions [" in second.log and "assigned partitions [" in third.log)
+                await asyncio.sleep(1.0)
+                assert first.stop() == 0
+                await asyncio.sleep(0.5)
+                second.kill()
+                await feeding
+                await until(lambda: _is(applied(settings), len(events)))
+                assert third.stop() == 0
+        numbers = {key: count.number for key, count in (await state(settings)).items()}
+        assert counted(events) == numbers
+        assert expected_actions(numbers) == await actions(settings)
+
+    asyncio.run(scenario())
+
+
+def test_a_restore_reads_no_aborted_transaction(broker: EmbeddedBroker) -> None:
+    """State that a predecessor wrote and never committed is not restored, even while its transaction is open."""
+
+    async def scenario() -> None:
+        settings = settings_for(broker.bootstrap)
+        await make_topics(settings)
+        events = rows(500, seed=4)
+        await produce(settings, settings.topic_purchases, events)
+        async with running_worker(settings, core=counting_core(settings)):
+            await until(lambda: _is(applied(settings), 500))
+        key = events[0][0]
+        at = owner_partition(key, settings.partitions)
+        zombie = AIOKafkaProducer(**client_options(settings), transactional_id=f"{settings.app_id}-{at}")
+        await zombie.start()
+        await zombie.begin_transaction()
+        await zombie.send_and_wait(settings.topic_changelog, b"nonsense", key=key, partition=at)
+        async with running_worker(settings, core=counting_core(settings)) as app:
+            await until(lambda: not app.shell.status.not_ready(), 20)
+            _, runner = app.shell.runner_of(key.decode())
+            assert runner is not None
+            assert runner.customer(key.decode()) == {"customer_id": key.decode(), "count": counted(events)[key]}
+        await zombie.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_breaks_the_processor_becomes_a_dead_letter(broker: EmbeddedBroker) -> None:
+    """One poisoned record among many is dead-lettered with its bytes and the reason; all others are applied once."""
+
+    async def scenario() -> None:
+        settings = settings_for(broker.bootstrap, partitions=1)
+        await make_topics(settings)
+        events = rows(1_500, seed=5)
+        await produce(settings, settings.topic_purchases, [*events[:700], (b"k", b"a " + POISON), *events[700:]])
+        async with running_worker(settings, core=counting_core(settings)):
+            await until(lambda: _is(applied(settings), len(events)))
+        (letter,) = await committed(settings, f"{settings.topic_purchases}.dlq")
+        headers = dict(letter.headers)
+        assert (b"k", b"a " + POISON) == (letter.key, letter.value)
+        assert b"process" == headers["__streams.errors.stage"]
+        assert b"ValueError: poisoned" == headers["__streams.errors.message"]
+        assert b"700" == headers["__streams.errors.offset"]
+        assert expected_actions(counted(events)) == await actions(settings)
+
+    asyncio.run(scenario())
+
+
+async def _feed(settings: Settings, events: list[tuple[bytes, bytes]]) -> None:
+    for start in range(0, len(events), 500):
+        await produce(settings, settings.topic_purchases, events[start : start + 500])
+        await asyncio.sleep(0.1)
+
+
+async def _is(question: Any, answer: Any) -> bool:
+    return bool(await question == answer)
+
+
+async def _grows(settings: Settings, before: int) -> bool:
+    return await applied(settings) > before
+
+
