@@ -29,7 +29,7 @@ from stream.agents.transactions import TransactionalWriter
 from stream.config import Settings
 
 _RETRY_SECONDS = 1.0
-_POLL_MS = 5_000
+_FIRST_POLL_MS, _POLL_MS = 50, 5_000
 
 _log = logging.getLogger(__name__)
 
@@ -77,16 +77,18 @@ class EpochFollower:
             end = (await consumer.end_offsets([tp]))[tp]
             consumer.seek(tp, max(self._next, (await consumer.beginning_offsets([tp]))[tp]))
             while True:
-                for record in (await consumer.getmany(tp, timeout_ms=_POLL_MS)).get(tp, []):
-                    if record.key is not None and record.value is not None:
-                        self._values[record.key] = record.value
-                        if self.ready.is_set():
-                            self._on_epoch(record.value)
                 self._next = await consumer.position(tp)
                 if self._next >= end and not self.ready.is_set():
                     self.ready.set()
                     for value in self.latest():
                         self._on_epoch(value)
+                # A poll that finds nothing but a transaction's marker, which is what the topic ends with, waits on.
+                poll_ms = _POLL_MS if self.ready.is_set() else _FIRST_POLL_MS
+                for record in (await consumer.getmany(tp, timeout_ms=poll_ms)).get(tp, []):
+                    if record.key is not None and record.value is not None:
+                        self._values[record.key] = record.value
+                        if self.ready.is_set():
+                            self._on_epoch(record.value)
         finally:
             await consumer.stop()
 

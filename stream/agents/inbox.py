@@ -90,9 +90,7 @@ class Inbox:
     @property
     def positions(self) -> dict[str, int]:
         """Where each topic goes on after what was applied."""
-        return {
-            topic: feed.rows[0][1].offset if feed.rows else feed.expected for topic, feed in self._feeds.items()
-        }
+        return {topic: feed.rows[0][1].offset if feed.rows else feed.expected for topic, feed in self._feeds.items()}
 
     def put(self, chunk: Chunk) -> Arrival:
         """Takes a chunk if it goes on where the last one ended."""
@@ -108,9 +106,7 @@ class Inbox:
         for row in chunk.records:
             if row.offset < expected:
                 continue
-            record = Record(
-                row.topic, row.partition, row.offset, row.timestamp, row.key, row.value, tuple(row.headers)
-            )
+            record = Record(row.topic, row.partition, row.offset, row.timestamp, row.key, row.value, tuple(row.headers))
             at = time_ms(record)
             feed.rows.append((-1 if at is None else at, record))
             size += len(record.value or b"")

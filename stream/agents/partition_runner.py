@@ -301,9 +301,7 @@ class PartitionRunner(Runner):
         processor.commit()
         self.pace.moved(move)
         self.status.move(Stage.RUNNING)
-        self._gauges.observe(
-            outcome, partition=self.partition, commit_ms=int((time.monotonic() - self._began) * 1000)
-        )
+        self._gauges.observe(outcome, partition=self.partition, commit_ms=int((time.monotonic() - self._began) * 1000))
         self._gauges.set_clock(self.partition, self.pace.now_ms())
         self._look_ahead()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -128,7 +129,7 @@ class _Dlq:
         self._ends: dict[TopicPartition, int] = {}
         self._moved: dict[TopicPartition, int] = {}
 
-    async def __aenter__(self) -> _Dlq:
+    async def __aenter__(self) -> Self:
         try:
             await self._reader.start()
         except KafkaConnectionError as error:

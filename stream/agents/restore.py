@@ -21,6 +21,10 @@ from stream.errors import TransientError
 _CHUNK_RECORDS = 5_000
 """Records between two looks at the rest of the worker: some 25 ms in which nothing else runs."""
 
+_POLL_MS = 50
+"""Longest wait of one poll. A changelog ends with a transaction's marker, for which a poll waits in vain: so long is what
+the end of a restore costs. Shorter would ask more often while the broker reads from disk."""
+
 _STALL_SECONDS = 90.0
 """No progress for so long ends the attempt. It must be longer than the broker's longest transaction (60 s by default):
 until an abandoned transaction of somebody else times out, a committed read stands still rightly."""
@@ -86,5 +90,5 @@ async def restore(
 
 
 async def _next(consumer: AIOKafkaConsumer, tp: TopicPartition) -> list[Any]:
-    found: dict[TopicPartition, list[Any]] = await consumer.getmany(tp, timeout_ms=200, max_records=_CHUNK_RECORDS)
+    found: dict[TopicPartition, list[Any]] = await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_CHUNK_RECORDS)
     return found.get(tp, [])

@@ -169,11 +169,8 @@ class Shell:
 
     def deliver(self, chunk: Chunk) -> None:
         """Records from the stream, to whom they belong. What belongs to nobody here is somebody else's by now."""
-        runner: Runner | None
-        if chunk.topic == self.settings.topic_contributions:
-            runner = self._owner
-        else:
-            runner = self._runners.get(chunk.partition)
+        to_owner = chunk.topic == self.settings.topic_contributions
+        runner = self._owner if to_owner else self._runners.get(chunk.partition)
         if runner is not None:
             runner.deliver(chunk)
 

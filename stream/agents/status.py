@@ -84,7 +84,9 @@ class WorkerStatus:
             if status.stage is Stage.RESTORING:
                 reasons.append(f"partition {number}: restoring {status.progress.ratio:.0%}")
             elif status.stage in (Stage.CLAIMING, Stage.RETRYING, Stage.PAUSED):
-                reasons.append(f"partition {number}: {status.stage.value}" + (f" ({t})" if (t := status.trouble) else ""))
+                reasons.append(
+                    f"partition {number}: {status.stage.value}" + (f" ({t})" if (t := status.trouble) else "")
+                )
         if self.timers_fail:
             reasons.append(f"timers fail: {self.timers_fail}")
         return reasons

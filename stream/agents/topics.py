@@ -209,9 +209,11 @@ async def _create(admin: AIOKafkaAdminClient, missing: Iterable[Topic], settings
 async def _settled(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
     wanted = set(names)
     async with asyncio.timeout(_SETTLE_SECONDS):
-        while not wanted <= (existing := await _counts(admin)).keys():
+        while True:
+            existing = await _counts(admin)
+            if wanted <= existing.keys():
+                return existing
             await asyncio.sleep(0.05)
-    return existing
 
 
 async def _counts(admin: AIOKafkaAdminClient) -> dict[str, int]:

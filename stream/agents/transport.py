@@ -129,7 +129,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     async def _check_group(self) -> None:
         consumer = self._ensure_consumer()
         try:
-            consumer._coordinator.check_errors()
+            consumer._coordinator.check_errors()  # noqa: SLF001
         except KafkaError as error:
             await self._heal(consumer, [], error)
 
@@ -141,7 +141,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         if self.trouble != repr(error):
             _log.warning("the consumer group reports %r; joining it again", error)
         self.trouble = repr(error)
-        consumer._coordinator.request_rejoin()
+        consumer._coordinator.request_rejoin()  # noqa: SLF001
         # An error at one partition drops what was drained from the others before it: read that again.
         assigned = consumer.assignment()
         await self._seek_to({TP(*tp): self._starts[tp] for tp in known if tp in assigned and tp in self._starts})
@@ -170,11 +170,16 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """Position up to which chunks were handed out."""
         return self._starts.get(TopicPartition(*tp))
 
+    def end(self, tp: TP) -> int | None:
+        """End of the partition as the last fetch saw it, ``None`` if there was none yet."""
+        consumer, partition = self._ensure_consumer(), TopicPartition(*tp)
+        return cast("int | None", consumer.highwater(partition)) if partition in consumer.assignment() else None
+
 
 def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
     """`AIOKafkaConsumer.position` without its wait: ``None`` while there is no valid position."""
     try:
-        state = consumer._subscription.subscription.assignment.state_value(tp)
+        state = consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
     except (AttributeError, KeyError):
         return None
     return state.position if state is not None and state.has_valid_position else None
@@ -276,9 +281,7 @@ class BatchConsumer(AIOKafkaDriverConsumer):
 
     def end(self, tp: TP) -> int | None:
         """End of the partition as the last fetch saw it, ``None`` if there was none yet."""
-        consumer = self._thread._ensure_consumer()
-        partition = TopicPartition(*tp)
-        return cast("int | None", consumer.highwater(partition)) if partition in consumer.assignment() else None
+        return self._thread.end(tp)
 
 
 class BatchTransport(AIOKafkaDriverTransport):

@@ -43,12 +43,14 @@ class Prequential:
     """The newest `WINDOW` pairs of score and label."""
 
     def __init__(self, pairs: Iterable[tuple[float, bool]] = ()) -> None:
-        self._pairs: deque[tuple[float, bool]] = deque(pairs, maxlen=WINDOW)
+        self._pairs: deque[tuple[float, bool]] = deque(maxlen=WINDOW)
         self._measured: Quality | None = None
+        for score, churned in pairs:
+            self.add(score, churned)
 
     def add(self, score: float, churned: bool) -> None:
-        """Judges a score that was given before the label was known."""
-        self._pairs.append((score, churned))
+        """Judges a score that was given before the label was known; kept in the precision of `to_bytes`."""
+        self._pairs.append((float(np.float32(score)), churned))
         self._measured = None
 
     def measure(self) -> Quality:

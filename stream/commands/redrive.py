@@ -27,7 +27,9 @@ class Mended(msgspec.Struct, forbid_unknown_fields=False):
 @click.argument("topic", metavar="TOPIC.dlq")
 @click.option("--broker", metavar="kafka://HOST:PORT[,…]", help="Kafka bootstrap address.")
 @click.option("--app-id", metavar="NAME", help="The worker's app id.")
-@click.option("--max", "most", type=click.IntRange(1), help="At most so many letters; the next call goes on behind them.")
+@click.option(
+    "--max", "most", type=click.IntRange(1), help="At most so many letters; the next call goes on behind them."
+)
 @click.option("--list", "listing", is_flag=True, help="Print the letters as JSON Lines and send nothing.")
 @click.option(
     "--mend",

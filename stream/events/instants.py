@@ -39,9 +39,10 @@ def to_text(ms: int) -> str:
     >>> to_text(875664000000), to_text(875664000001)
     ('1997-10-01T00:00:00Z', '1997-10-01T00:00:00.001Z')
     """
-    instant = datetime.fromtimestamp(ms // 1000, UTC)
-    fraction = f".{ms % 1000:03d}" if ms % 1000 else ""
-    return f"{instant:%Y-%m-%dT%H:%M:%S}{fraction}Z" if instant.year >= 1000 else f"{ms}ms"
+    fraction = ms % 1000
+    # isoformat is several times as fast as strftime; its "+00:00" gives way to "Z".
+    text = datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:-6]
+    return f"{text}.{fraction:03d}Z" if fraction else f"{text}Z"
 
 
 def day_of(ms: int) -> int:

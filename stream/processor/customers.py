@@ -104,6 +104,7 @@ class CustomerWork:
         """Does everything that is due about a customer up to ``now_ms``; returns when something is due next."""
         memory = customer.memory
         profile = self.profile(customer_id, customer, now_ms)
+        visited_ms = memory.grid_ms
         if now_ms >= self._held_until_ms(customer):
             self.catch_up_calendar(profile, customer, out)
         score = _LazyScore(self.scorer, profile)
@@ -111,8 +112,10 @@ class CustomerWork:
         customer_hash = hash64(customer_id)
         review_ms = self._next_review(profile, customer, customer_hash)
         if review_ms is not None and review_ms <= now_ms:
-            memory.reviewed_ms = now_ms
             out.telemetry.timer_delay_ms.append(now_ms - review_ms)
+            visited_ms = -1
+        if visited_ms != memory.grid_ms:
+            memory.reviewed_ms = now_ms
             self._count(profile, customer, out)
             self._alert(case, profile, out)
         waiting = self._schedule.waiting(profile, memory, customer_hash)

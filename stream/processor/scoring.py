@@ -29,6 +29,7 @@ class Scorer:
         self._settings = settings
         self._horizon_days = settings.churn_horizon_days
         self._model: FrozenModel | None = None
+        self._model_day: str | None = None
         self.period_ms = period_ms(self._horizon_days)
         self.interest_ms = interest_ms(self._horizon_days)
         self.matured: list[Example] = []
@@ -36,6 +37,7 @@ class Scorer:
     def follow(self, model: FrozenModel | None) -> None:
         """Uses another version from now on."""
         self._model = model
+        self._model_day = None if model is None else to_text(model.day * DAY_MS)[:10]
 
     def features(self, profile: Profile) -> dict[str, float]:
         """The features of a customer who has bought, by name."""
@@ -48,11 +50,11 @@ class Scorer:
         if model is None or not profile.bought:
             why = NO_MODEL if model is None else NEVER_BOUGHT
             facts = ChurnFacts(probability=0.0, abstained=True, labels=0 if model is None else model.labels)
-            return Score(facts=facts, ref=_ref(None, model, why))
+            return Score(facts=facts, ref=self._ref(None, why))
         values = vector(profile, self._horizon_days)
         probability = model.probability(values)
         facts = ChurnFacts(probability=probability, abstained=bool(model.abstained), labels=model.labels)
-        ref = _ref(round(probability, 6), model, model.abstained or None)
+        ref = self._ref(round(probability, 6), model.abstained or None)
         return Score(facts=facts, ref=ref, explain=lambda: reasons(model, values, profile))
 
     def visit(self, profile: Profile, memory: Memory, now_ms: int) -> None:
@@ -108,11 +110,8 @@ class Scorer:
             explanation=Explanation(text=sentence(probability, self._horizon_days, why), contributions=why),
         )
 
-
-def _ref(probability: float | None, model: FrozenModel | None, abstained: str | None) -> ScoreRef:
-    return ScoreRef(
-        churn_probability=probability,
-        model_day=None if model is None else to_text(model.day * DAY_MS)[:10],
-        labels=0 if model is None else model.labels,
-        abstained=abstained,
-    )
+    def _ref(self, probability: float | None, abstained: str | None) -> ScoreRef:
+        labels = 0 if self._model is None else self._model.labels
+        return ScoreRef(
+            churn_probability=probability, model_day=self._model_day, labels=labels, abstained=abstained
+        )

@@ -46,7 +46,9 @@ class CountingPartition:
     when the event happened; anything else just counts.
     """
 
-    def __init__(self, settings: Settings, partition: int, partitions: int, store: MutableMapping[bytes, bytes]) -> None:
+    def __init__(
+        self, settings: Settings, partition: int, partitions: int, store: MutableMapping[bytes, bytes]
+    ) -> None:
         self._settings, self._partition, self._partitions, self._store = settings, partition, partitions, store
         self._event_clock = settings.clock == "event"
         self._open: dict[bytes, Count] = {}

@@ -34,7 +34,9 @@ def settings_for(bootstrap: str, **values: Any) -> Settings:
         )
     }  # fmt: skip
     return make_settings(
-        **{"broker": f"kafka://{bootstrap}", "app_id": name, "web_port": 0, "session_timeout_ms": 6_000} | topics | values
+        **{"broker": f"kafka://{bootstrap}", "app_id": name, "web_port": 0, "session_timeout_ms": 6_000}
+        | topics
+        | values
     )
 
 

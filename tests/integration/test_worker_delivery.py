@@ -228,5 +228,3 @@ async def _is(question: Any, answer: Any) -> bool:
 
 async def _grows(settings: Settings, before: int) -> bool:
     return await applied(settings) > before
-
-

@@ -40,7 +40,7 @@ def epochs_of(counts: dict[bytes, Count]) -> dict[bytes, list[int]]:
 def expected_epochs(days: int) -> dict[bytes, list[int]]:
     """Each event is decided on the version of its own day."""
     numbers = [START // DAY_MS + day for day in range(days) if day % 3]
-    return {key: numbers for key in CUSTOMERS}
+    return dict.fromkeys(CUSTOMERS, numbers)
 
 
 def test_every_event_meets_the_epoch_of_its_day(broker: EmbeddedBroker) -> None:
