@@ -19,12 +19,14 @@ from stream.actions.decision import Decision
 from stream.actions.tier_change import TierChange
 from stream.config import SETTINGS, Settings
 from stream.events.rejected import Reason, Stage
-from stream.events.segment import LONGEST_ID, MESSAGES, Traits
+from stream.events.segment import LONGEST_ID, MESSAGES, ProductProperties, Traits
 from stream.rules.rule_file import rule_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ZONED = r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$"
 """An RFC 3339 instant with a zone."""
+FIRST_CHARACTER = r"^[^\u0000]"
+"""Not empty, and not a key of Winback's own."""
 
 _OUTPUTS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
     "action": (Decision, "topic_actions", "What marketing automation should do. Read committed records only."),
@@ -34,6 +36,7 @@ _OUTPUTS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
 }
 _DEAD_LETTER_HEADERS = (
     "__streams.errors.exception",
+    "__streams.errors.stacktrace",
     "__streams.errors.message",
     "__streams.errors.topic",
     "__streams.errors.partition",
@@ -206,28 +209,40 @@ def _cloudevent() -> dict[str, Any]:
 def _envelope(name: str, head: Mapping[str, Any], inside: str, struct: type[msgspec.Struct]) -> dict[str, Any]:
     (reference,), definitions = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
     identity = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
+    one_of_two = {"type": ["string", "null"], "maxLength": LONGEST_ID}
     instant = {"type": "string", "format": "date-time", "pattern": ZONED}
     maybe = {"anyOf": [instant, {"type": "null"}]}
     has_required = bool(definitions[struct.__name__].get("required"))
+    if struct is ProductProperties:
+        # The builder asks for one of the two; the type alone can't say it.
+        definitions[struct.__name__]["anyOf"] = [_given("product_id"), _given("sku")]
+        has_required = True
     return {
         "$schema": DIALECT,
         "title": name,
         "type": "object",
         "required": [*head, "messageId", "timestamp", *([inside] if has_required else [])],
-        "anyOf": [{"required": ["userId"]}, {"required": ["anonymousId"]}],
+        "anyOf": [_given("userId"), _given("anonymousId")],
         "properties": {
             **head,
             "messageId": {**identity, "description": "The duplicate key."},
-            "userId": {**identity, "description": "The customer's key."},
-            "anonymousId": {**identity, "description": "The key while nobody has signed in."},
+            "userId": {**one_of_two, "description": "The customer's key; must not start with a zero character."},
+            "anonymousId": {**one_of_two, "description": "The key while nobody has signed in."},
             "timestamp": {**instant, "description": "Event time, with a zone. Never the time of arrival."},
-            "sentAt": {**maybe, "description": "The sender's clock when it sent; with receivedAt it corrects timestamp."},
+            "sentAt": {
+                **maybe,
+                "description": "The sender's clock when it sent; with receivedAt it corrects timestamp.",
+            },
             "receivedAt": maybe,
             "originalTimestamp": maybe,
-            inside: reference,
+            inside: reference if has_required else {"anyOf": [reference, {"type": "null"}]},
         },
         "$defs": definitions,
     }
+
+
+def _given(field: str) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"type": "string", "pattern": FIRST_CHARACTER}}}
 
 
 def _json(schema: Mapping[str, Any]) -> bytes:

@@ -8,15 +8,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 import orjson
 
 from stream.actions.message import Message, Stream
+from stream.churn.model import FrozenModel
 from stream.config import Settings
-from stream.events.instants import parse_ms, to_text
+from stream.events.instants import day_of, parse_ms, to_text
 from stream.events.record import Headers, Record
 from stream.outcome import Outcome
 from stream.processor import Partition
@@ -49,9 +50,11 @@ class Shop:
         self.partition = Partition(self.settings, self.rules, partition=0, partitions=1, store=self.store)
         self.coordinator = Coordinator(self.settings, 1)
         self.outcomes: list[Outcome] = []
-        self._model: Any = None
+        self._model: FrozenModel | None = None
+        self._epoch: Epoch | None = None
         self._sent = 0
         self._taken = 0
+        self._failures = 0
 
     def send(
         self, name: str, customer: str, at: str | int, *, message_id: str | None = None, headers: Headers = (), **p: Any
@@ -66,15 +69,15 @@ class Shop:
         at_ms = parse_ms(at) if isinstance(at, str) else at
         self.wait_until(at_ms)
         topic = self.settings.topic_purchases
-        self._sink(self.partition.apply([Record(topic, 0, -1, -1, None, value, headers)], at_ms))
+        self._step(lambda: self.partition.apply([Record(topic, 0, -1, -1, None, value, headers)], at_ms))
 
     def wait_until(self, at: str | int) -> None:
         """Lets time pass with no event."""
         at_ms = parse_ms(at) if isinstance(at, str) else at
         if self.partition.awaits_epoch(at_ms):
-            self._sink(self.partition.tick(at_ms))
+            self._step(lambda: self.partition.tick(at_ms))
         while (due_ms := self.partition.next_due_ms()) is not None and due_ms <= at_ms:
-            self._sink(self.partition.tick(at_ms))
+            self._step(lambda: self.partition.tick(at_ms))
 
     def take(self) -> list[dict[str, Any]]:
         """Actions, suppressions, alerts, tier changes and dead letters since the last call, in order.
@@ -90,16 +93,30 @@ class Shop:
         at_ms = self.partition.now_ms if at is None else parse_ms(at) if isinstance(at, str) else at
         return self.partition.customer(customer_id, at_ms) or {}
 
-    def teach(self, *, thresholds: Thresholds | None = None, model: Any = None) -> None:
+    def teach(self, *, thresholds: Thresholds | None = None, model: FrozenModel | None = None) -> None:
         """Gives the shop a population or a churn model, as if the epoch of its day had said so; it stays."""
         self._model = model or self._model
-        day = self.partition.now_ms // 86_400_000
-        self.partition.adopt(Epoch(day=day, thresholds=thresholds, model=self._model))
+        self._epoch = Epoch(day=day_of(self.partition.now_ms), thresholds=thresholds, model=self._model)
+        self.partition.adopt(self._epoch)
 
     def restart(self) -> None:
-        """Kills the process and starts another on the committed state."""
+        """Crash marker: kills the process and starts another on the committed state and the latest epoch."""
         self.partition = Partition(self.settings, self.rules, partition=0, partitions=1, store=self.store)
         self.partition.recover(0)
+        if self._epoch is not None:
+            self.partition.adopt(self._epoch)
+
+    def fail_next(self, times: int = 1) -> None:
+        """Crash marker: the transactions of the next steps are aborted, so each is rolled back and done again."""
+        self._failures += times
+
+    def _step(self, work: Callable[[], Outcome]) -> None:
+        out = work()
+        while self._failures:
+            self._failures -= 1
+            self.partition.rollback()
+            out = work()
+        self._sink(out)
 
     def _sink(self, out: Outcome) -> None:
         self.store.update((key, value) for key, value in out.changed.items() if value is not None)
@@ -111,6 +128,7 @@ class Shop:
         epoch = self.coordinator.fold()
         if epoch is not None:
             epoch.model = self._model or epoch.model
+            self._epoch = epoch
             self.partition.adopt(epoch)
 
 

@@ -49,9 +49,11 @@ def tier_message(change: TierChange) -> Message:
 
 def dead_letter(record: Record, rejected: Rejected) -> Message:
     """A record for its dead-letter topic: bytes, key and headers untouched, the reason in further headers."""
-    attempt = next((raw for name, raw in reversed(record.headers) if name == ATTEMPT_HEADER), b"0")
+    attempt = next((raw for name, raw in reversed(record.headers) if name == ATTEMPT_HEADER), b"0") or b"0"
     where = (
         ("__streams.errors.exception", f"winback.{rejected.reason.value}".encode()),
+        # A refusal is a value, not an exception: there is no stack. KIP-1034's readers expect the header.
+        ("__streams.errors.stacktrace", b""),
         ("__streams.errors.message", rejected.detail.encode("utf-8", "replace")),
         ("__streams.errors.topic", record.topic.encode()),
         ("__streams.errors.partition", str(record.partition).encode()),
@@ -61,9 +63,7 @@ def dead_letter(record: Record, rejected: Rejected) -> Message:
         ("dlq-field", rejected.field.encode("utf-8", "replace")),
         ("dlq-attempt", attempt),
     )
-    return Message(
-        Stream.DEAD_LETTERS, record.key, record.value, record.headers + where, source_topic=record.topic
-    )
+    return Message(Stream.DEAD_LETTERS, record.key, record.value, record.headers + where, source_topic=record.topic)
 
 
 def _headers(message_id: str, kind: str, time: str, customer_id: str) -> Headers:

@@ -8,9 +8,10 @@ transaction, fenced as ``<app id>-epochs``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -23,7 +24,7 @@ from stream.agents.positions import TopicEnds, start_positions
 from stream.agents.restore import Progress, restore
 from stream.agents.runner import Runner
 from stream.agents.source import Source
-from stream.agents.status import Stage
+from stream.agents.status import Doing
 from stream.agents.topics import Layout
 from stream.agents.transactions import TransactionalWriter
 from stream.config import Settings
@@ -53,19 +54,25 @@ class EpochFollower:
         self._on_epoch = on_epoch
         self._values = LatestLast()
         self._next = 0
+        self._ending = asyncio.Event()
 
     def latest(self) -> list[bytes]:
         """The latest version of each key, oldest first."""
         return list(self._values.values())
 
+    def stop(self) -> None:
+        """Ends `run` in good order."""
+        self._ending.set()
+
     async def run(self) -> None:
-        """Reads until cancelled."""
-        while True:
+        """Reads until told to stop."""
+        while not self._ending.is_set():
             try:
                 await self._follow()
             except (KafkaError, OSError) as error:
                 _log.warning("the epochs can't be read (%r); trying again", error)
-                await asyncio.sleep(_RETRY_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), _RETRY_SECONDS)
 
     async def _follow(self) -> None:
         tp = TopicPartition(self._settings.topic_epochs, 0)
@@ -76,7 +83,7 @@ class EpochFollower:
             consumer.assign([tp])
             end = (await consumer.end_offsets([tp]))[tp]
             consumer.seek(tp, max(self._next, (await consumer.beginning_offsets([tp]))[tp]))
-            while True:
+            while not self._ending.is_set():
                 self._next = await consumer.position(tp)
                 if self._next >= end and not self.ready.is_set():
                     self.ready.set()
@@ -84,13 +91,24 @@ class EpochFollower:
                         self._on_epoch(value)
                 # A poll that finds nothing but a transaction's marker, which is what the topic ends with, waits on.
                 poll_ms = _POLL_MS if self.ready.is_set() else _FIRST_POLL_MS
-                for record in (await consumer.getmany(tp, timeout_ms=poll_ms)).get(tp, []):
+                for record in await self._poll(consumer, tp, poll_ms):
                     if record.key is not None and record.value is not None:
                         self._values[record.key] = record.value
                         if self.ready.is_set():
                             self._on_epoch(record.value)
         finally:
             await consumer.stop()
+
+    async def _poll(self, consumer: AIOKafkaConsumer, tp: TopicPartition, poll_ms: int) -> list[Any]:
+        """What has arrived, or nothing as soon as this is to end."""
+        polling = asyncio.ensure_future(consumer.getmany(tp, timeout_ms=poll_ms))
+        ending = asyncio.ensure_future(self._ending.wait())
+        await asyncio.wait({polling, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if not polling.done():
+            polling.cancel()
+            return []
+        return cast(list[Any], polling.result().get(tp, []))
 
 
 class LatestLast(dict[bytes, bytes]):
@@ -133,13 +151,13 @@ class OwnerRunner(Runner):
 
     async def _claim(self) -> None:
         settings = self._settings
-        self.status.move(Stage.CLAIMING)
+        self.status.move(Doing.CLAIMING)
         self._writer = TransactionalWriter(settings, f"{settings.app_id}-epochs")
         await self._writer.start()
-        self.status.move(Stage.RESTORING)
+        self.status.move(Doing.RESTORING)
         self.status.progress = progress = Progress()
         versions = LatestLast()
-        await restore(settings, settings.topic_epochs, 0, versions, progress, self.status.move)
+        await restore(settings, settings.topic_epochs, 0, versions, progress, self.checkpoint)
         owner = self._core.owner(self._layout.partitions)
         if versions:
             owner.resume(list(versions.values())[-1])
@@ -164,7 +182,7 @@ class OwnerRunner(Runner):
             self._committed = safe
         self.inbox.done(batch)
         self._source.open(0, self.inbox.newly_free())
-        self.status.move(Stage.RUNNING)
+        self.status.move(Doing.RUNNING)
         self._gauges.observe(outcome, partition=0)
         return True
 

@@ -150,7 +150,7 @@ class EventPace:
         if isinstance(move, Tick) and move.now_ms % DAY_MS == 0 and (self._head_ms or -1) < move.now_ms:
             # The midnight itself is reached only when its epoch is there.
             self._closed_ms = move.now_ms
-        elif isinstance(move, Apply | Tick):
+        elif isinstance(move, Tick) or (isinstance(move, Apply) and move.batch.last_ms is not None):
             self._head_ms = max(move.now_ms, self._head_ms or 0)
 
     def now_ms(self) -> int:

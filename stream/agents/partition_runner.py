@@ -11,16 +11,16 @@ from typing import Any
 from aiokafka import TopicPartition
 from faust.types import TP
 
-from stream.agents.dead_letters import processing_failed
 from stream.agents.epochs import Epochs
 from stream.agents.inbox import Inbox
-from stream.agents.pace import Apply, EventPace, Move, Pace, Tick, Wait, WallPace
+from stream.agents.pace import Apply, EventPace, Pace, Tick, Wait, WallPace
 from stream.agents.ports import Clock, Core, Gauges, Processor
 from stream.agents.positions import TopicEnds, start_positions
 from stream.agents.restore import Progress, restore
 from stream.agents.runner import Runner
 from stream.agents.source import Source
-from stream.agents.status import Stage
+from stream.agents.status import Doing
+from stream.agents.steps import fire, is_empty, join, refusal
 from stream.agents.topics import Layout
 from stream.agents.transactions import PlainWriter, TransactionalWriter, Unwritable, Writer
 from stream.config import Settings
@@ -31,6 +31,10 @@ from stream.outcome import Outcome
 _TIMER_BACKOFF_SECONDS = 10.0
 """After the processor failed at a timer, for which no record can be blamed: the records go on, the timers are tried again
 at this pace, and the worker says so in its log, on ``/ready`` and in a metric."""
+
+_MOST_CHANGED = 10_000
+"""Event clock: customers in one transaction with what time does to them. A quiet week fits in; a month of a large shop
+doesn't, because the changelog's part of the transaction would take seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,10 +93,10 @@ class PartitionRunner(Runner):
 
     async def _claim(self) -> None:
         settings, partition = self._settings, self.partition
-        self.status.move(Stage.CLAIMING)
+        self.status.move(Doing.CLAIMING)
         self._writer = self._new_writer()
         await self._writer.start()
-        self.status.move(Stage.RESTORING)
+        self.status.move(Doing.RESTORING)
         self.status.progress = progress = Progress()
         store = self._store = dict[bytes, bytes]()
         await restore(settings, settings.topic_changelog, partition, store, progress, self._report_progress)
@@ -126,6 +130,7 @@ class PartitionRunner(Runner):
         return PlainWriter(self._settings, self._source.commit)
 
     def _report_progress(self) -> None:
+        self.checkpoint()
         self.status.move()
         # 1 says that restoring is over: only when the processor is there.
         ratio = 1.0 if self.processor is not None else min(self.status.progress.ratio, 0.99)
@@ -191,7 +196,7 @@ class PartitionRunner(Runner):
         pace = self.pace
         if isinstance(pace, EventPace):
             if why is Wait.EPOCH:
-                self.status.stage, self._look_for_strays = Stage.WAITING, True
+                self.status.stage, self._look_for_strays = Doing.WAITING, True
             elif why is Wait.RECORDS and len(self.inbox) == 0 and not self.inbox.behind(pace.ends):
                 ends = await self._look_up_ends()
                 pace.at_ends, pace.ends = ends == pace.ends, ends
@@ -223,38 +228,59 @@ class PartitionRunner(Runner):
                 _log.warning("%s: %r on a batch of %d records; looking for the one", self.name, error, len(records))
                 self._limit = len(records) // 2
                 return True
-            outcome = self._refuse(records[0], error)
+            self._check_innocent(processor, move.now_ms)
+            outcome = refusal(records[0], error)
         self._gauges.observe_batch(len(records), time.monotonic() - began)
+        # From here on a failure means claiming again, which finds the records where the last commit left them.
+        self.inbox.done(batch)
+        self.pace.moved(move)
+        if self._event_clock:
+            self._let_time_pass(processor, outcome)
         offsets = {TP(topic, self.partition): at for topic, at in batch.offsets.items()}
         try:
-            await self._commit(processor, move, outcome, offsets)
+            await self._commit(processor, outcome, offsets)
         except Unwritable as error:
             # Whoever tries can't write it: the record is found by halving, as when the processor raises.
             self._limit = max(1, len(records) // 2)
             self._refused = (*first, error) if len(records) == 1 else None
             raise TransientError(str(error)) from error
-        self.inbox.done(batch)
         self._source.open(self.partition, self.inbox.newly_free())
         self._limit = min(self._limit * 2, self._settings.batch_records)
         for topic, at in batch.offsets.items():
             self._gauges.set_offset(topic, self.partition, at - 1)
         return True
 
-    def _refuse(self, record: Record, error: Exception) -> Outcome:
-        _log.error(
-            "%s: %s[%d]@%d becomes a dead letter",
-            self.name, record.topic, record.partition, record.offset, exc_info=error,
-        )  # fmt: skip
-        outcome = Outcome(messages=[processing_failed(record, error)])
-        outcome.telemetry.rejected[record.topic, "process", "processing_failed"] += 1
-        return outcome
+    def _check_innocent(self, processor: Processor, now_ms: int) -> None:
+        """Raises if the processor fails without any record too: then nobody's event is to blame, and none is refused."""
+        try:
+            processor.apply([], now_ms)
+        except Exception as error:
+            self._timers_failed(error)
+            raise TransientError(f"the processor fails without a record: {error!r}") from error
+        finally:
+            processor.rollback()
+
+    def _let_time_pass(self, processor: Processor, outcome: Outcome) -> None:
+        """Event clock: what time does before the next record or epoch goes into the same transaction."""
+        while len(outcome.changed) < _MOST_CHANGED:
+            move = self.pace.next(processor, self.inbox, 1)
+            if not isinstance(move, Tick):
+                return
+            try:
+                join(outcome, fire(processor, move.now_ms))
+            except WinbackError:
+                raise
+            except Exception as error:
+                self._timers_failed(error)
+                raise TransientError(f"timers fail: {error!r}") from error
+            self.pace.moved(move)
 
     async def _tick(self, processor: Processor, move: Tick) -> bool:
-        before = processor.next_due_ms()
         try:
-            outcome = processor.tick(move.now_ms)
-            if _empty(outcome) and before is not None and before == processor.next_due_ms() and before <= move.now_ms:
-                raise RuntimeError(f"the timer that was due at {before} neither fires nor moves")
+            outcome = fire(processor, move.now_ms)
+            self.pace.moved(move)
+            if self._event_clock:
+                self._let_time_pass(processor, outcome)
         except WinbackError:
             raise
         except Exception as error:
@@ -262,7 +288,7 @@ class PartitionRunner(Runner):
             self._timers_failed(error)
             return len(self.inbox) > 0
         try:
-            await self._commit(processor, move, outcome, {})
+            await self._commit(processor, outcome, {})
         except Unwritable as error:
             self._timers_failed(error)
             raise TransientError(str(error)) from error
@@ -282,9 +308,9 @@ class PartitionRunner(Runner):
         self._look_ahead()
         asyncio.get_running_loop().call_later(_TIMER_BACKOFF_SECONDS, self.wake)
 
-    async def _commit(self, processor: Processor, move: Move, outcome: Outcome, offsets: Mapping[TP, int]) -> None:
+    async def _commit(self, processor: Processor, outcome: Outcome, offsets: Mapping[TP, int]) -> None:
         assert self._writer is not None, "a runner serves only what it has claimed"
-        if offsets or not _empty(outcome):
+        if offsets or not is_empty(outcome):
             began = time.monotonic()
             rows = self._layout.rows(self.partition, outcome.changed, outcome.messages)
             try:
@@ -299,8 +325,7 @@ class PartitionRunner(Runner):
             else:
                 self._store[key] = value
         processor.commit()
-        self.pace.moved(move)
-        self.status.move(Stage.RUNNING)
+        self.status.move(Doing.RUNNING)
         self._gauges.observe(outcome, partition=self.partition, commit_ms=int((time.monotonic() - self._began) * 1000))
         self._gauges.set_clock(self.partition, self.pace.now_ms())
         self._look_ahead()
@@ -321,10 +346,6 @@ class PartitionRunner(Runner):
 
 def _record_time(record: Record) -> int:
     return record.timestamp_ms
-
-
-def _empty(outcome: Outcome) -> bool:
-    return not outcome.changed and not outcome.messages
 
 
 def _shown(positions: Mapping[str, int]) -> str:

@@ -11,19 +11,24 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
+from stream.actions.codec import ATTEMPT_HEADER, dead_letter
 from stream.agents.connection import client_options, reader_options
-from stream.agents.dead_letters import ATTEMPT_HEADER, PREFIX, attempt_of
 from stream.agents.topics import Row, Rows, dead_letter_topic
 from stream.agents.transactions import TransactionalWriter
 from stream.config import Settings
 from stream.errors import BrokerUnavailable, TopicError
 from stream.events.hashing import owner_partition
-from stream.events.record import Headers
+from stream.events.record import Headers, Record
+from stream.events.rejected import Reason, Rejected, Stage
 
 _BATCH = 500
 """Letters in one transaction. More would be lost work if the command is stopped, fewer would be slower."""
 
 _WAIT_MS = 500
+
+_NOTHING = dead_letter(Record("", 0, 0, 0, None, None), Rejected(Stage.PROCESS, Reason.PROCESSING_FAILED, ""))
+_ADDED = {ATTEMPT_HEADER, *(name for name, _ in _NOTHING.headers)}
+"""Headers that say why a record is a dead letter: they don't go back with it."""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -38,14 +43,12 @@ class Letter(msgspec.Struct, frozen=True):
     @property
     def attempt(self) -> int:
         """How often it was sent back already."""
-        return attempt_of(self.headers)
+        text = self.header(ATTEMPT_HEADER)
+        return int(text) if text.isdecimal() else 0
 
     def header(self, name: str) -> str:
-        """A header of the error, without its prefix; empty if there is none."""
-        for key, value in self.headers:
-            if key == PREFIX + name:
-                return value.decode(errors="replace")
-        return ""
+        """The last header of this name, which is ours if the sender used it too; empty if there is none."""
+        return next((value.decode(errors="replace") for key, value in reversed(self.headers) if key == name), "")
 
 
 class Redriven(msgspec.Struct):
@@ -105,7 +108,7 @@ async def redrive_letters(
 
 
 def _row(letter: Letter, value: bytes | None) -> Row:
-    kept = [(name, text) for name, text in letter.headers if not name.startswith(PREFIX) and name != ATTEMPT_HEADER]
+    kept = [(name, text) for name, text in letter.headers if name not in _ADDED]
     return letter.key, value, (*kept, (ATTEMPT_HEADER, str(letter.attempt + 1).encode()))
 
 

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from stream.agents.inbox import Arrival, Inbox
 from stream.agents.source import NotAssigned, Source
-from stream.agents.status import PartitionStatus, Stage
+from stream.agents.status import Doing, PartitionStatus
 from stream.agents.transport import Chunk
 from stream.errors import Fenced, TopicError, TransientError, WinbackError
 
@@ -31,6 +31,10 @@ _FENCED_BACKOFF_SECONDS = 3.0
 would fence its successor in turn."""
 
 _log = logging.getLogger(__name__)
+
+
+class _Ended(Exception):
+    """A claim is not wanted any more."""
 
 
 class Runner(abc.ABC):
@@ -47,6 +51,7 @@ class Runner(abc.ABC):
         self._on_fatal = on_fatal
         self._claimed = False
         self._paused = False
+        self._ending = asyncio.Event()
         self._must_seek = True
         self._sought: set[str] = set()
         self._wake = asyncio.Event()
@@ -106,27 +111,39 @@ class Runner(abc.ABC):
             await self._cancel()
             await self._drop("a step did not end before a rebalance")
             return False
-        self.status.stage = Stage.PAUSED if self._claimed else self.status.stage
+        self.status.stage = Doing.PAUSED if self._claimed else self.status.stage
         return True
 
     def resume(self) -> None:
         """The rebalance is over and this is still ours. If another worker had it meanwhile, the fence will tell."""
         self._paused = False
+        self._ending = asyncio.Event()
         self._must_seek = True
         if self._claimed:
             # What was fetched and not applied is fetched again: the consumer's positions are new.
             self.inbox.start_at(self.inbox.positions)
-            self.status.move(Stage.RUNNING)
+            self.status.move(Doing.RUNNING)
         if self._task is None or self._task.done():
             self.start()
         self.wake()
 
     async def stop(self, seconds: float) -> None:
-        """Finishes the step that runs, then lets go."""
-        if await self.pause(seconds):
+        """Finishes the step that runs, then lets go. A claim ends at its next checkpoint.
+
+        Nothing is cancelled if it can be helped: a client that is cancelled while it connects leaves the connection open.
+        """
+        self._ending.set()
+        self.wake()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=seconds)
             await self._cancel()
         await self._close()
         self._claimed = False
+
+    def checkpoint(self) -> None:
+        """Ends a claim that nobody wants any more."""
+        if self._ending.is_set():
+            raise _Ended
 
     # -- what the kinds of runner do
 
@@ -150,24 +167,28 @@ class Runner(abc.ABC):
 
     async def _run(self) -> None:
         backoff = _FIRST_BACKOFF_SECONDS
-        while True:
+        while not self._ending.is_set():
             try:
                 if not self._claimed:
                     await self._while_paused()
+                    self.checkpoint()
                     await self._claim()
+                    self.checkpoint()
                     self._claimed = self._must_seek = True
                     self.status.trouble = ""
-                    self.status.move(Stage.RUNNING)
+                    self.status.move(Doing.RUNNING)
                 backoff = _FIRST_BACKOFF_SECONDS
                 await self._serve()
+            except _Ended:
+                return
             except Fenced as error:
                 _log.warning("%s: another worker has it; claiming it again only if it stays assigned here", self.name)
                 await self._drop(str(error).splitlines()[0])
-                await asyncio.sleep(_FENCED_BACKOFF_SECONDS)
+                await self._nap(_FENCED_BACKOFF_SECONDS)
             except (TransientError, KafkaError, OSError, TimeoutError) as error:
                 _log.warning("%s: %s; trying again in %.1f s", self.name, _first_line(error), backoff)
                 await self._drop(_first_line(error))
-                await asyncio.sleep(backoff)
+                await self._nap(backoff)
                 backoff = min(backoff * 2, _LAST_BACKOFF_SECONDS)
             except WinbackError as error:
                 self._on_fatal(error)
@@ -175,11 +196,15 @@ class Runner(abc.ABC):
             except Exception as error:
                 _log.exception("%s: unexpected failure; claiming it again in %.1f s", self.name, backoff)
                 await self._drop(_first_line(error))
-                await asyncio.sleep(backoff)
+                await self._nap(backoff)
                 backoff = min(backoff * 2, _LAST_BACKOFF_SECONDS)
 
+    async def _nap(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
+
     async def _serve(self) -> None:
-        while True:
+        while not self._ending.is_set():
             # From here to the next wait nothing can pause it but a transaction's own awaits.
             self._wake.clear()
             if self._paused:
@@ -198,7 +223,7 @@ class Runner(abc.ABC):
 
     async def _while_paused(self) -> None:
         # Claiming fences: not while it is open whether this worker keeps it.
-        while self._paused:
+        while self._paused and not self._ending.is_set():
             self._wake.clear()
             await self._rest()
 
@@ -215,7 +240,7 @@ class Runner(abc.ABC):
         self._source.shut(self.partition, list(self.inbox.expected))
         self._claimed = False
         self._quiet.set()
-        self.status.stage, self.status.trouble = Stage.RETRYING, why
+        self.status.stage, self.status.trouble = Doing.RETRYING, why
         await self._discard()
 
     async def _cancel(self) -> None:

@@ -30,6 +30,7 @@ QUIESCE_SECONDS = 30.0
 rebalance time-out (60 s), or the whole group would expel this worker for the sake of one slow step."""
 
 _WATCH_SECONDS = 1.0
+_END_SECONDS = 5.0
 _BROKER_SECONDS = 3.0
 """Between two questions to the broker, and the longest wait for an answer."""
 
@@ -67,6 +68,7 @@ class Shell:
         self._owner: OwnerRunner | None = None
         self._epochs = EpochFollower(settings, self._on_epoch)
         self._epoch_day: int | None = None
+        self._ending = asyncio.Event()
         self._letting_go: set[asyncio.Task[None]] = set()
         self._alarm = Alarm(clock, self._due_ms, self._wake_due)
         self._tasks: list[asyncio.Task[None]] = []
@@ -123,6 +125,11 @@ class Shell:
         await asyncio.gather(*self._letting_go, return_exceptions=True)
         self._runners.clear()
         self._owner = None
+        self._ending.set()
+        self._epochs.stop()
+        self._alarm.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_END_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -242,8 +249,7 @@ class Shell:
     # -- watching
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
+        while not await self._ends_within(_WATCH_SECONDS):
             for runner in self._all():
                 self._look_at(runner)
             if not self.status.assigned:
@@ -283,7 +289,7 @@ class Shell:
 
     async def _watch_broker(self) -> None:
         assert self._admin is not None, "prepare comes first"
-        while True:
+        while not await self._ends_within(_BROKER_SECONDS):
             try:
                 await asyncio.wait_for(self._admin.describe_cluster(), _BROKER_SECONDS)
             except (KafkaError, OSError, TimeoutError):
@@ -293,7 +299,11 @@ class Shell:
                 self._broker_answers(False)
             else:
                 self._broker_answers(True)
-            await asyncio.sleep(_BROKER_SECONDS)
+
+    async def _ends_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
+        return self._ending.is_set()
 
     def _broker_answers(self, answers: bool) -> None:
         status = self.status

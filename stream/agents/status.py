@@ -14,7 +14,7 @@ STALLED_SECONDS = 60.0
 it must not be done for a slow transaction (which times out after 60 s and is then tried again) or a long batch."""
 
 
-class Stage(enum.StrEnum):
+class Doing(enum.StrEnum):
     """Where a partition is on its way to processing."""
 
     CLAIMING = "claiming"
@@ -32,7 +32,7 @@ class Stage(enum.StrEnum):
 class PartitionStatus(msgspec.Struct):
     """One partition of this worker."""
 
-    stage: Stage = Stage.CLAIMING
+    stage: Doing = Doing.CLAIMING
     progress: Progress = msgspec.field(default_factory=Progress)
     trouble: str = ""
     """The last failure, until something succeeds."""
@@ -47,7 +47,7 @@ class PartitionStatus(msgspec.Struct):
             self.moved = time.monotonic()
         self.busy = busy
 
-    def move(self, stage: Stage | None = None) -> None:
+    def move(self, stage: Doing | None = None) -> None:
         """Notes progress."""
         self.moved = time.monotonic()
         if stage is not None:
@@ -81,9 +81,9 @@ class WorkerStatus:
             why = f" ({self.group_trouble})" if self.group_trouble else ""
             reasons.append(f"waiting for the consumer group to assign partitions{why}")
         for number, status in sorted(self.partitions.items()):
-            if status.stage is Stage.RESTORING:
+            if status.stage is Doing.RESTORING:
                 reasons.append(f"partition {number}: restoring {status.progress.ratio:.0%}")
-            elif status.stage in (Stage.CLAIMING, Stage.RETRYING, Stage.PAUSED):
+            elif status.stage in (Doing.CLAIMING, Doing.RETRYING, Doing.PAUSED):
                 reasons.append(
                     f"partition {number}: {status.stage.value}" + (f" ({t})" if (t := status.trouble) else "")
                 )
@@ -100,11 +100,11 @@ class WorkerStatus:
             return "starting"
         if self.stalled():
             return "stalled"
-        if stages & {Stage.CLAIMING, Stage.RESTORING}:
+        if stages & {Doing.CLAIMING, Doing.RESTORING}:
             return "recovering"
-        if stages & {Stage.RETRYING}:
+        if stages & {Doing.RETRYING}:
             return "retrying"
-        if stages & {Stage.PAUSED}:
+        if stages & {Doing.PAUSED}:
             return "rebalancing"
         return "timers" if self.timers_fail else None
 
@@ -116,5 +116,5 @@ class WorkerStatus:
         return [
             number
             for number, status in sorted(self.partitions.items())
-            if status.busy and status.stage is not Stage.WAITING and now - status.moved > STALLED_SECONDS
+            if status.busy and status.stage is not Doing.WAITING and now - status.moved > STALLED_SECONDS
         ]

@@ -25,14 +25,20 @@ class Alarm:
         self._due_ms = due_ms
         self._fire = fire
         self._changed = asyncio.Event()
+        self._ended = False
 
     def changed(self) -> None:
         """A due time may be earlier now."""
         self._changed.set()
 
+    def stop(self) -> None:
+        """Ends `run`."""
+        self._ended = True
+        self._changed.set()
+
     async def run(self) -> None:
-        """Runs until cancelled."""
-        while True:
+        """Runs until it is stopped."""
+        while not self._ended:
             self._changed.clear()
             due, now = self._due_ms(), self._clock.now_ms()
             if due is not None and due <= now:

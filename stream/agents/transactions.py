@@ -24,9 +24,10 @@ from aiokafka.errors import (
     ProducerFenced,
     RecordListTooLargeError,
 )
+from aiokafka.producer import sender
 from faust.types import TP
 
-from stream.agents.connection import MAX_MESSAGE_BYTES, client_options
+from stream.agents.connection import MAX_MESSAGE_BYTES, RETRY_BACKOFF_MS, client_options
 from stream.agents.topics import Row, Rows
 from stream.config import Settings
 from stream.errors import Fenced, TransientError, WinbackError
@@ -79,6 +80,9 @@ class TransactionalWriter:
 
     async def start(self) -> None:
         """Fences every earlier producer of this transactional id and ends what it left open (10–30 ms)."""
+        # How long the client sleeps when the broker still writes the last transaction's markers; 20 ms of its own accord,
+        # which is as long as the whole transaction.
+        sender.BACKOFF_OVERRIDE = RETRY_BACKOFF_MS / 1000
         self._producer = AIOKafkaProducer(**self._options)
         await self._producer.start()
 

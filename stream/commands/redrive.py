@@ -70,10 +70,10 @@ def _line(letter: Letter) -> bytes:
     shown = {
         "partition": letter.partition,
         "offset": letter.offset,
-        "stage": letter.header("stage"),
-        "reason": letter.header("reason"),
-        "field": letter.header("field"),
-        "message": letter.header("message"),
+        "stage": letter.header("dlq-stage"),
+        "reason": letter.header("dlq-reason"),
+        "field": letter.header("dlq-field"),
+        "message": letter.header("__streams.errors.message"),
         "attempt": letter.attempt,
         "value": value,
     }

@@ -22,6 +22,7 @@ from stream.events.money import MOST_MINOR, Rates
 from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
 from stream.events.segment import (
+    LONGEST_ID,
     MESSAGES,
     ActivityProperties,
     Builder,
@@ -30,12 +31,19 @@ from stream.events.segment import (
     Traits,
     build_identified,
     plain_name,
+    shortened,
 )
 
 BACKFILL_HEADER = "winback-backfill"
 """Header of imported history."""
 BACKFILL_END_HEADER = "winback-backfill-end"
 """Header of the record with which an import ends on a partition."""
+
+FIRST_MS = 1
+"""No event is earlier, whatever the setting says: state keeps instants since 1970, with 0 for never."""
+LAST_MS = parse_ms("2200-01-01")
+"""No event is later, also where no clock is known. Later: a replay would close the days up to there one by one, and dates
+counted from it may pass the year 9999."""
 
 Decoded = Event | Rejected | Ignored
 
@@ -69,6 +77,7 @@ class _When(msgspec.Struct, rename={"sent_at": "sentAt", "received_at": "receive
     sent_at: datetime | None = None
     received_at: datetime | None = None
     original: datetime | None = None
+    specversion: str | None = None
     time: datetime | None = None
     data: msgspec.Raw = msgspec.Raw()
 
@@ -85,10 +94,11 @@ class Decoder:
 
     def __init__(self, settings: Settings, rates: Rates | None = None, latest_ms: int | None = None) -> None:
         self._rates = rates or Rates(settings.currency)
-        self._earliest_ms = parse_ms(settings.earliest_event)
+        self._earliest_ms = max(FIRST_MS, parse_ms(settings.earliest_event))
         self._tolerance_ms = settings.future_tolerance_ms
         self._max_bytes = settings.max_record_bytes
-        self._latest_ms = latest_ms
+        self._latest_ms = LAST_MS if latest_ms is None else min(LAST_MS, latest_ms)
+        self._follows_records = latest_ms is None
 
     def decode(self, record: Record) -> Decoded:
         """The event in a record, or why there is none."""
@@ -125,7 +135,7 @@ class Decoder:
     def _event(self, envelope: Envelope, record: Record, prefix: str) -> Decoded:
         kind = envelope.type
         if kind not in _TYPES:
-            shown = f"type {kind!r}" if kind else "no type"
+            shown = f"type {shortened(kind)!r}" if kind else "no type"
             return Rejected(Stage.DECODE, Reason.NOT_SEGMENT, f"{shown}: not a Segment message", f"{prefix}.type")
         handler: _Handler | None = None
         if kind == "track":
@@ -173,6 +183,9 @@ class Decoder:
             return Rejected(
                 Stage.SCHEMA, Reason.NO_CUSTOMER, "neither userId nor anonymousId is given", f"{prefix}.userId"
             )
+        if customer.startswith("\0"):
+            detail = "a customer's key must not start with a zero character: such keys are Winback's own"
+            return Rejected(Stage.SCHEMA, Reason.VALUE_OUT_OF_RANGE, detail, f"{prefix}.userId")
         if not envelope.message_id:
             return Rejected(Stage.SCHEMA, Reason.NO_MESSAGE_ID, "messageId is missing", f"{prefix}.messageId")
         at = envelope.timestamp
@@ -187,9 +200,9 @@ class Decoder:
             detail = f"{to_text(time_ms)} is before {to_text(self._earliest_ms)}"
             return Rejected(Stage.SCHEMA, Reason.TIME_OUT_OF_RANGE, detail, f"{prefix}.timestamp")
         latest_ms = self._latest_ms
-        if latest_ms is None and record.timestamp_ms >= 0:
-            latest_ms = record.timestamp_ms + self._tolerance_ms
-        if latest_ms is not None and time_ms > latest_ms:
+        if self._follows_records and record.timestamp_ms >= 0:
+            latest_ms = min(latest_ms, record.timestamp_ms + self._tolerance_ms)
+        if time_ms > latest_ms:
             detail = f"{to_text(time_ms)} is after {to_text(latest_ms)}"
             return Rejected(Stage.SCHEMA, Reason.TIME_OUT_OF_RANGE, detail, f"{prefix}.timestamp")
         backfill = bool(record.headers) and any(name == BACKFILL_HEADER for name, _ in record.headers)
@@ -199,7 +212,7 @@ class Decoder:
         if amount is None:
             return None
         code = (currency or "").upper()
-        if code and (len(code) != 3 or not code.isalpha()):
+        if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
             raise Refusal(Reason.UNKNOWN_CURRENCY, "currency", f"{currency!r} is not an ISO 4217 code such as EUR")
         minor = self._rates.to_minor(amount, code, day)
         if minor is None:
@@ -230,12 +243,13 @@ def event_time_ms(record: Record) -> int | None:
         return None
     try:
         when = _when.decode(record.value)
-        outer = when.time
-        if when.data:
+        outer = None
+        if when.specversion is not None:
+            outer = when.time
             when = _when.decode(when.data)
         at = when.timestamp or outer
         if at is None:
-            at = next((datetime.fromisoformat(v.decode()) for k, v in record.headers if k == "ce_time"), None)
+            at = next((datetime.fromisoformat(_text(v)) for k, v in record.headers if k == "ce_time"), None)
         if at is None:
             return None
         return corrected_ms(at, when.sent_at, when.received_at, when.original)
@@ -253,10 +267,10 @@ def _structured(outer: Envelope) -> Envelope:
         inner = _envelope.decode(outer.data)
     except msgspec.ValidationError as error:
         raise _as_refusal(str(error), "$.data") from error
-    inner.message_id = inner.message_id or outer.id
+    inner.message_id = inner.message_id or _id(outer.id or "", "$.id")
     inner.timestamp = inner.timestamp or outer.time
     if not inner.user_id and not inner.anonymous_id:
-        inner.user_id = outer.subject
+        inner.user_id = _id(outer.subject or "", "$.subject")
     return inner
 
 
@@ -265,16 +279,32 @@ def _fill_from_headers(envelope: Envelope, record: Record) -> None:
     for name, raw in record.headers:
         if not name.startswith("ce_"):
             continue
+        where = f"header {name}"
         try:
-            text = raw.decode()
-            if name == "ce_id":
-                envelope.message_id = envelope.message_id or text
-            elif name == "ce_subject" and not envelope.user_id and not envelope.anonymous_id:
-                envelope.user_id = text
-            elif name == "ce_time" and envelope.timestamp is None:
+            text = _text(raw)
+        except UnicodeDecodeError as error:
+            raise Refusal(Reason.WRONG_TYPE, where, str(error)) from error
+        if name == "ce_id":
+            envelope.message_id = envelope.message_id or _id(text, where)
+        elif name == "ce_subject" and not envelope.user_id and not envelope.anonymous_id:
+            envelope.user_id = _id(text, where)
+        elif name == "ce_time" and envelope.timestamp is None:
+            try:
                 envelope.timestamp = datetime.fromisoformat(text)
-        except ValueError as error:  # also UnicodeDecodeError
-            raise Refusal(Reason.WRONG_TYPE, f"header {name}", str(error)) from error
+            except ValueError as error:
+                raise Refusal(Reason.BAD_TIME, where, str(error)) from error
+
+
+def _text(header: bytes | None) -> str:
+    """A header's value; Kafka allows a header without one."""
+    return header.decode() if header else ""
+
+
+def _id(text: str, field: str) -> str:
+    """An id from outside the Segment message, held to the same length."""
+    if len(text) > LONGEST_ID:
+        raise Refusal(Reason.VALUE_OUT_OF_RANGE, field, f"{len(text)} characters are more than {LONGEST_ID}")
+    return text
 
 
 def _as_refusal(text: str, prefix: str) -> Refusal:

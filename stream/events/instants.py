@@ -34,11 +34,13 @@ def parse_ms(text: str) -> int:
 
 
 def to_text(ms: int) -> str:
-    """RFC 3339 text of an instant in UTC, milliseconds only where there are any.
+    """RFC 3339 text of an instant in UTC, milliseconds only where there are any; a number where no calendar reaches.
 
-    >>> to_text(875664000000), to_text(875664000001)
-    ('1997-10-01T00:00:00Z', '1997-10-01T00:00:00.001Z')
+    >>> to_text(875664000000), to_text(875664000001), to_text(10**15)
+    ('1997-10-01T00:00:00Z', '1997-10-01T00:00:00.001Z', '1000000000000000ms')
     """
+    if not _FIRST_MS <= ms <= _LAST_MS:
+        return f"{ms}ms"
     fraction = ms % 1000
     # isoformat is several times as fast as strftime; its "+00:00" gives way to "Z".
     text = datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:-6]
@@ -55,3 +57,5 @@ def day_of(ms: int) -> int:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS = to_ms(datetime(1, 1, 1, tzinfo=UTC))
+_LAST_MS = to_ms(datetime(9999, 12, 31, tzinfo=UTC))

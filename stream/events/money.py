@@ -45,7 +45,7 @@ class Rates:
             if not 0.0 < rate < 1e9:
                 found.append(f"rates row {number}: {rate!r} is not a rate above zero")
                 continue
-            dated.setdefault(code, []).append((day, rate))
+            dated.setdefault(code.upper(), []).append((day, rate))
         if found:
             raise ConfigurationError(found)
         self._dated = {code: sorted(pairs) for code, pairs in dated.items()}

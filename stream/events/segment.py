@@ -21,6 +21,9 @@ LONGEST_ID = 256
 """Longest id, in characters. Longer: a sender could grow a customer's record without bound. Shorter: real ids (Segment's
 own limit for ``messageId`` is 100) would be refused."""
 
+LONGEST_DETAIL = 500
+"""Longest explanation of a refusal, in characters. Longer: dead letters outgrow their topic's limit."""
+
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
 OptionalId = Annotated[str, Meta(max_length=LONGEST_ID)]
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -29,10 +32,19 @@ Amount = Annotated[float, Meta(ge=0, lt=1e15)]
 """Money in whole units of its currency, as senders write it."""
 
 
-class Envelope(msgspec.Struct, kw_only=True, rename={"user_id": "userId", "anonymous_id": "anonymousId",
-                                                     "message_id": "messageId", "sent_at": "sentAt",
-                                                     "received_at": "receivedAt", "previous_id": "previousId",
-                                                     "original_timestamp": "originalTimestamp"}):
+class Envelope(
+    msgspec.Struct,
+    kw_only=True,
+    rename={
+        "user_id": "userId",
+        "anonymous_id": "anonymousId",
+        "message_id": "messageId",
+        "sent_at": "sentAt",
+        "received_at": "receivedAt",
+        "previous_id": "previousId",
+        "original_timestamp": "originalTimestamp",
+    },
+):
     """The common fields of every Segment message, or of a structured CloudEvent around one."""
 
     type: str = ""
@@ -190,12 +202,21 @@ class Traits(msgspec.Struct, kw_only=True):
     consent: Annotated[dict[Word, bool], Meta(max_length=32)] | None = None
 
 
-class Refusal(Exception):  # noqa: N818 - not an error of ours: it carries a reason through the builders to the codec
+class Refusal(Exception):
     """Raised by builders for what types can't say; the codec turns it into a `Rejected`."""
 
     def __init__(self, reason: str, field: str, detail: str) -> None:
         super().__init__(detail)
-        self.reason, self.field, self.detail = reason, field, detail
+        self.reason, self.field, self.detail = reason, field, shortened(detail)
+
+
+def shortened(detail: str) -> str:
+    """A detail fit for a header: what a sender wrote may be a megabyte, and is in the dead letter's value anyway.
+
+    >>> len(shortened("x" * 10_000))
+    500
+    """
+    return detail if len(detail) <= LONGEST_DETAIL else f"{detail[: LONGEST_DETAIL - 1]}…"
 
 
 Money = Callable[[float | None, str | None, str], int | None]
@@ -210,7 +231,7 @@ def _lines(products: list[Product] | None, currency: str | None, money: Money) -
     for at, product in enumerate(products or ()):
         price = money(product.price, currency, f"products[{at}].price")
         quantity = 1 if product.quantity is None else product.quantity
-        lines.append(Line(product.product_id or product.sku or "", quantity, price or 0))
+        lines.append(Line(product.product_id or product.sku or product.name or "", quantity, price or 0))
     return tuple(lines)
 
 
@@ -299,7 +320,7 @@ def _csat(p: CsatProperties, common: Common, money: Money, name: str) -> Event:
     return kinds.CsatGiven(**common, score=p.score)
 
 
-def _complaint(kind: type[kinds.ComplaintOpened] | type[kinds.ComplaintResolved]) -> Builder:
+def _complaint(kind: type[kinds.ComplaintOpened | kinds.ComplaintResolved]) -> Builder:
     def build(p: ComplaintProperties, common: Common, money: Money, name: str) -> Event:
         return kind(**common, complaint_id=p.complaint_id)
 
@@ -311,7 +332,7 @@ def _consent(p: ConsentProperties, common: Common, money: Money, name: str) -> E
 
 
 def _outcome(p: OutcomeProperties, common: Common, money: Money, name: str) -> Event:
-    return kinds.Outcome(**common, action_id=p.action_id, status=name.split()[-1].lower())
+    return kinds.Outcome(**common, action_id=p.action_id, status=name.rsplit(maxsplit=1)[-1].lower())
 
 
 def _activity(p: ActivityProperties, common: Common, money: Money, name: str) -> Event:

@@ -124,12 +124,19 @@ class Partition:
     def tick(self, now_ms: int) -> Outcome:
         """Fires what is due up to ``now_ms``, at most a slice of it, and closes UTC days that are over."""
         out = Outcome()
-        self._advance(now_ms, out, TICK_CUSTOMERS, pause=True)
+        if not self._waits_for_epoch():
+            self._advance(now_ms, out, TICK_CUSTOMERS, pause=True)
         self._encode(out)
         return out
 
     def next_due_ms(self) -> int | None:
-        """When ``tick`` has something to do: the earliest timer, or the end of the UTC day."""
+        """When ``tick`` has something to do: the earliest timer, or the end of the UTC day.
+
+        With the event clock nothing is due while the version of the open day is missing: what falls on midnight itself
+        belongs to the new day.
+        """
+        if self._waits_for_epoch():
+            return None
         if self._record.closed_day is None:
             return self._due.next_ms()
         due_ms = self._due.next_ms()
@@ -292,6 +299,9 @@ class Partition:
             telemetry.ignored[(record.topic, "duplicate")] += 1
             return
         assert isinstance(applied, Applied)
+        if applied is Applied.CLAMPED:
+            telemetry.ignored[(record.topic, "refund_clamped")] += 1
+            applied = Applied.CHANGED
         telemetry.events[(record.topic, event.kind)] += 1
         customer.next_due_ms = self._work.happened(event.customer, customer, event, applied, record, now_ms, out)
         self._due.set(key, customer.next_due_ms)
@@ -306,7 +316,7 @@ class Partition:
         With the event clock every timer fires at its own due time, and ``pause`` stops after closing a day, so that the
         caller can wait for the new day's epoch. With the wall clock days are closed first and timers fire now.
         """
-        if now_ms < self._now_ms:
+        if self._event_clock and now_ms < self._now_ms:
             return
         if self._record.closed_day is None:
             self._close_day(day_of(now_ms) - 1, out)
@@ -328,6 +338,12 @@ class Partition:
             self._now_ms = popped[0] if self._event_clock else now_ms
             self._fire(popped[1], self._now_ms, out)
             fired += 1
+
+    def _waits_for_epoch(self) -> bool:
+        closed_day = self._record.closed_day
+        if not self._event_clock or closed_day is None:
+            return False
+        return self._epoch_day is None or self._epoch_day <= closed_day
 
     def _boundary_ms(self) -> int:
         """The end of the UTC day that is open."""

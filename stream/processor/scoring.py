@@ -35,7 +35,9 @@ class Scorer:
         self.matured: list[Example] = []
 
     def follow(self, model: FrozenModel | None) -> None:
-        """Uses another version from now on."""
+        """Uses another version from now on; one that was made for other features or another horizon is none."""
+        if model is not None and not model.fits(self._horizon_days):
+            model = None
         self._model = model
         self._model_day = None if model is None else to_text(model.day * DAY_MS)[:10]
 

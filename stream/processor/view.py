@@ -35,6 +35,7 @@ def customer_view(
             "frequency": profile.lifetime_frequency,
             "monetary_minor": profile.lifetime_monetary_minor,
         },
+        "clamped_refunds": profile.clamped_refunds,
         "currency": settings.currency,
         "rfm": {"r": profile.r or None, "f": profile.f or None, "m": profile.m or None},
         "segment": profile.segment or None,

@@ -102,7 +102,7 @@ class Engine:
             except ConditionError as failure:
                 error, matched = str(failure), []
             expires_ms = since_ms + rule.expires_after_ms
-            verdicts = judge(rule, case.customer, case.now_ms, expires_ms, self._settings)
+            verdicts = judge(rule, case.customer_id, case.customer, case.now_ms, expires_ms, self._settings)
             if error:
                 verdicts = (Verdict(check="condition_error", passed=False, detail=error), *verdicts)
             reason = next((verdict.check for verdict in verdicts if not verdict.passed), None)

@@ -13,25 +13,32 @@ from stream.events.instants import DAY_MS, to_text
 from stream.rules.rule import Rule
 from stream.state.customer import Customer
 
-Check = Callable[[Rule, Customer, int, int, Settings], Verdict]
-"""(rule, customer, now_ms, expires_ms, settings) to a verdict."""
+Check = Callable[[Rule, str, Customer, int, int, Settings], Verdict]
+"""(rule, customer_id, customer, now_ms, expires_ms, settings) to a verdict."""
 
 
-def _expiry(rule: Rule, customer: Customer, now_ms: int, expires_ms: int, settings: Settings) -> Verdict:
+def _expiry(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
     return Verdict(check="expired", passed=now_ms < expires_ms, detail=f"worth something until {to_text(expires_ms)}")
 
 
-def _consent(rule: Rule, customer: Customer, now_ms: int, expires_ms: int, settings: Settings) -> Verdict:
+def _identifier(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
+    anonymous = customer_id.startswith("anon:")
+    passed = not anonymous or rule.channel in _REACH_ANYBODY
+    detail = "has not signed in, so there is no address" if anonymous else "is known by an id of the shop"
+    return Verdict(check="missing_identifier", passed=passed, detail=detail)
+
+
+def _consent(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
     if rule.channel == "none":
         return Verdict(check="consent_missing", passed=True, detail="nobody is contacted")
-    default = settings.consent_default == "opt_out"
+    default = s.consent_default == "opt_out"
     allowed = customer.person.may_contact(rule.channel, default)
     said = [c for c in (rule.channel, "*") if c in customer.person.consent]
-    ground = f"said about {' and '.join(said)}" if said else f"nothing said, the default is {settings.consent_default}"
+    ground = f"said about {' and '.join(said)}" if said else f"nothing said, the default is {s.consent_default}"
     return Verdict(check="consent_missing", passed=allowed, detail=ground)
 
 
-def _cooldown(rule: Rule, customer: Customer, now_ms: int, expires_ms: int, settings: Settings) -> Verdict:
+def _cooldown(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
     last_ms = customer.memory.decided_ms.get(rule.id)
     if not rule.cooldown_ms or last_ms is None:
         return Verdict(check="cooldown", passed=True, detail="no earlier action of this rule counts")
@@ -39,33 +46,38 @@ def _cooldown(rule: Rule, customer: Customer, now_ms: int, expires_ms: int, sett
     return Verdict(check="cooldown", passed=passed, detail=f"last action of this rule at {to_text(last_ms)}")
 
 
-def _cap(rule: Rule, customer: Customer, now_ms: int, expires_ms: int, settings: Settings) -> Verdict:
+def _cap(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
     if not rule.cap:
         return Verdict(check="frequency_cap", passed=True, detail="this rule is outside the cap")
-    since = now_ms - settings.cap_window_days * DAY_MS
+    since = now_ms - s.cap_window_days * DAY_MS
     sent = sum(1 for at in customer.memory.sent_ms if at > since)
-    detail = f"{sent} of {settings.cap_messages} in {settings.cap_window_days} days"
-    return Verdict(check="frequency_cap", passed=sent < settings.cap_messages, detail=detail)
+    detail = f"{sent} of {s.cap_messages} in {s.cap_window_days} days"
+    return Verdict(check="frequency_cap", passed=sent < s.cap_messages, detail=detail)
 
 
-CHECKS: tuple[Check, ...] = (_expiry, _consent, _cooldown, _cap)
+_REACH_ANYBODY = frozenset(("push", "app", "none"))
+"""Channels that reach a device, signed in or not."""
+
+CHECKS: tuple[Check, ...] = (_expiry, _identifier, _consent, _cooldown, _cap)
 """All checks. Expiry first: what is worthless needs no other reason. The cap last: only what would go out uses it up."""
 
-REASONS = ("expired", "consent_missing", "cooldown", "frequency_cap", "condition_error")
+REASONS = ("expired", "missing_identifier", "consent_missing", "cooldown", "frequency_cap", "condition_error")
 """Every reason a decision can be suppressed for. ``condition_error``: the rule's condition could not be evaluated."""
 
 
-def judge(rule: Rule, customer: Customer, now_ms: int, expires_ms: int, settings: Settings) -> tuple[Verdict, ...]:
-    """All verdicts on an action of ``rule`` for ``customer`` at ``now_ms``."""
-    return tuple(check(rule, customer, now_ms, expires_ms, settings) for check in CHECKS)
+def judge(
+    rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings
+) -> tuple[Verdict, ...]:
+    """All verdicts on an action of ``rule`` for a customer at ``now_ms``."""
+    return tuple([check(rule, customer_id, customer, now_ms, expires_ms, s) for check in CHECKS])
 
 
-def remember(rule: Rule, customer: Customer, now_ms: int, settings: Settings) -> None:
+def remember(rule: Rule, customer: Customer, now_ms: int, s: Settings) -> None:
     """Notes a published action for the checks to come."""
     memory = customer.memory
     if rule.cooldown_ms:
         memory.decided_ms[rule.id] = now_ms
-    if rule.cap and settings.cap_messages:
+    if rule.cap and s.cap_messages:
         memory.sent_ms.append(now_ms)
         memory.sent_ms.sort()
-        del memory.sent_ms[: -settings.cap_messages]
+        del memory.sent_ms[: -s.cap_messages]

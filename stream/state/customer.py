@@ -54,15 +54,19 @@ class Customer(msgspec.Struct, array_like=True):
         if type(event) in _DONE_BY_CUSTOMER:
             self.person.active(event.time_ms, day_of(event.time_ms))
         if seen is Seen.NEW:
-            trace, product, lines = _trace(event)
-            entry = Entry(event.time_ms, message, body, trace, product, lines)
+            entry = _entry(event, message, body)
             self.messages.add(entry, memory_days=days, memory_messages=settings.memory_messages)
         return applied
 
 
 def checksum(event: Event) -> int:
-    """CRC-32 of an event's content without its time, which a re-send may correct differently."""
-    return zlib.crc32(_content.encode(msgspec.structs.replace(event, time_ms=0, backfill=False)))
+    """CRC-32 of an event's kind and content without its time, which a re-send may correct differently."""
+    content = _content.encode(msgspec.structs.replace(event, time_ms=0, backfill=False))
+    return zlib.crc32(content, _KIND_SUMS[type(event)])
+
+
+_KIND_SUMS = {kind: zlib.crc32(kind.kind.encode()) for kind in kinds.KINDS}
+"""Where the checksum of each kind starts: an NPS answer of 5 and a CSAT answer of 5 have the same fields."""
 
 
 def _purchase(c: Customer, e: kinds.Purchase, message: int, s: Settings) -> Applied:
@@ -174,18 +178,20 @@ _DONE_BY_CUSTOMER = frozenset(
 """Kinds that are the customer's own doing (a refund or an updated order may be the shop's)."""
 
 
-def _trace(event: Event) -> tuple[int, str, list[kinds.Line] | None]:
+def _entry(event: Event, message: int, body: int) -> Entry:
+    """What the log of messages keeps of an event."""
+    at = event.time_ms
     if isinstance(event, kinds.ProductViewed):
-        return Trace.VIEWED, event.product_id, None
+        return Entry(at, message, body, Trace.VIEWED, hash64(event.product_id))
     if isinstance(event, kinds.CartAdded):
-        return Trace.CART_ADDED, "", [event.line]
+        return Entry(at, message, body, Trace.CART_ADDED, lines=kept_lines((event.line,)))
     if isinstance(event, kinds.CartRemoved):
-        return Trace.CART_REMOVED, "", [event.line]
+        return Entry(at, message, body, Trace.CART_REMOVED, lines=kept_lines((event.line,)))
     if isinstance(event, kinds.CartViewed):
-        return Trace.CART_SET, "", kept_lines(event.lines)
+        return Entry(at, message, body, Trace.CART_SET, lines=kept_lines(event.lines))
     if isinstance(event, kinds.Purchase) and not isinstance(event, kinds.OrderUpdated):
-        return Trace.BOUGHT, "", kept_lines(event.lines)
-    return Trace.NONE, "", None
+        return Entry(at, message, body, Trace.BOUGHT, lines=kept_lines(event.lines))
+    return Entry(at, message, body)
 
 
 # -- codec

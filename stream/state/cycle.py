@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 import msgspec
@@ -33,7 +34,7 @@ def cycle_of(days: Sequence[int]) -> Cycle:
     """
     if len(days) < 2:
         return UNKNOWN
-    gaps = [later - earlier for earlier, later in zip(days, days[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(days)]
     middle = float(median(gaps))
     return Cycle(middle, float(median(abs(gap - middle) for gap in gaps)), len(gaps))
 

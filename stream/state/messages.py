@@ -1,21 +1,28 @@
 """The newest messages of a customer: duplicates are known by them, and views and carts are read off them.
 
 One bounded log sorted by event time serves three needs: the ids already seen, the products viewed, the open cart. What is
-read off it is the same for every order of arrival because a sorted set has no order of arrival. Source: MISSION A5, B3.
+read off it is the same for every order of arrival because a sorted set has no order of arrival. Products are kept as 64-bit
+hashes: nobody needs their names back, and no sender can grow a record with long ones. Source: MISSION A5, B3.
 """
 
 from __future__ import annotations
 
 import enum
-from bisect import insort
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
 
 import msgspec
 
+from stream.events.hashing import hash64
 from stream.events.instants import DAY_MS
 from stream.events.kinds import Line
+from stream.state.ordered import put
 
 MOST_LINES = 64
 """Cart lines kept of one message. Fewer: big baskets lose value in reminders; more: a bot's carts fill the memory."""
+MOST_BASKETS = 16
+"""Purchases whose products are kept. Fewer: a product bought lately still looks merely viewed; more: a bot's big orders
+fill the memory."""
 
 
 class Trace(enum.IntEnum):
@@ -29,15 +36,24 @@ class Trace(enum.IntEnum):
     BOUGHT = 5
 
 
-class Entry(msgspec.Struct, array_like=True, gc=False):
-    """One message: when, the 64-bit hash of its id, a checksum of its body, and what it left behind."""
+class CartLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A line of a cart: hash of the product, pieces, price of one piece."""
+
+    product: int
+    quantity: int
+    price_minor: int
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A message on its way into the log: when, the 64-bit hashes of its id and body, and what it leaves behind."""
 
     time_ms: int
     message: int
     body: int
     trace: int = Trace.NONE
-    product_id: str = ""
-    lines: list[Line] | None = None
+    product: int = 0
+    """Hash of the product viewed."""
+    lines: Sequence[CartLine] = ()
 
 
 class Seen(enum.Enum):
@@ -57,115 +73,137 @@ class Cart(msgspec.Struct, frozen=True, gc=False):
     changed_ms: int
 
 
-class MessageLog(msgspec.Struct, array_like=True):
-    """The newest messages, at most ``memory_messages`` within ``memory_message_days`` of the newest one."""
+MOST_CART_MINOR = 10**15
+"""A cart's value stops here: beyond it only nonsense, and numbers that readers in other languages can't hold."""
 
-    entries: list[Entry] = []
-    """Ascending by (time_ms, message)."""
+
+class MessageLog(msgspec.Struct, array_like=True):
+    """The newest messages, at most ``memory_messages`` within ``memory_message_days`` of the newest one.
+
+    Parallel lists, one position a message, ascending by (time, message): searched and counted at the speed of C.
+    """
+
+    times_ms: list[int] = []
+    messages: list[int] = []
+    bodies: list[int] = []
+    traces: list[int] = []
+    products: list[int] = []
+    """Hash of the product viewed, 0 for other messages."""
+    carts: dict[int, list[CartLine]] = {}
+    """Message → cart lines that no later message has made meaningless."""
+    baskets: list[tuple[int, int, list[int]]] = []
+    """(time_ms, message, hashes of the products) of the newest purchases, ascending."""
     floor: tuple[int, int] = (0, 0)
     """(time_ms, message) of the newest entry that has left."""
 
     def look_up(self, message: int, body: int, time_ms: int, memory_days: int) -> Seen:
         """Has this message been seen? Ids that may have been forgotten are beyond memory."""
-        entries = self.entries
-        for entry in reversed(entries):
-            if entry.message == message:
-                return Seen.DUPLICATE if entry.body == body else Seen.OTHER_BODY
-        if (time_ms, message) < self.floor:
+        if message in self.messages:
+            known = self.bodies[self.messages.index(message)]
+            return Seen.DUPLICATE if known == body else Seen.OTHER_BODY
+        if (time_ms, message) <= self.floor:
             return Seen.BEYOND_MEMORY
-        if entries and time_ms < entries[-1].time_ms - memory_days * DAY_MS:
+        if self.times_ms and time_ms < self.times_ms[-1] - memory_days * DAY_MS:
             return Seen.BEYOND_MEMORY
         return Seen.NEW
 
     def add(self, entry: Entry, *, memory_days: int, memory_messages: int) -> None:
         """Remembers a new message and lets go of what is too old or too much."""
-        entries = self.entries
-        if not entries or (entry.time_ms, entry.message) > (entries[-1].time_ms, entries[-1].message):
-            entries.append(entry)
-        else:
-            insort(entries, entry, key=_by_time)
-        oldest_ms = entries[-1].time_ms - memory_days * DAY_MS
-        gone = max(0, len(entries) - memory_messages)
-        while entries[gone].time_ms < oldest_ms:
-            gone += 1
-        if gone:
-            last = entries[gone - 1]
-            self.floor = max(self.floor, (last.time_ms, last.message))
-            del entries[:gone]
+        at = self._place(entry.time_ms, entry.message)
+        self.times_ms.insert(at, entry.time_ms)
+        self.messages.insert(at, entry.message)
+        self.bodies.insert(at, entry.body)
+        self.traces.insert(at, int(entry.trace))
+        self.products.insert(at, entry.product)
         if entry.trace >= Trace.CART_ADDED:
-            self._strip()
+            self._keep_lines(at, entry)
+        oldest_ms = self.times_ms[-1] - memory_days * DAY_MS
+        gone = max(len(self.times_ms) - memory_messages, bisect_left(self.times_ms, oldest_ms))
+        if gone > 0:
+            self._forget(gone)
 
     def views_of(self, product_id: str, now_ms: int, days: int = 30) -> int:
         """Views of a product in the last ``days`` and since it was last bought."""
-        count = 0
-        since = now_ms - days * DAY_MS
-        for entry in reversed(self.entries):
-            if entry.time_ms > now_ms:
-                continue
-            if entry.time_ms <= since:
+        product = hash64(product_id)
+        start, end = self._span(now_ms, days)
+        for time_ms, message, products in reversed(self.baskets):
+            if time_ms <= now_ms and product in products:
+                start = max(start, self._place(time_ms, message))
                 break
-            if entry.trace == Trace.VIEWED:
-                count += entry.product_id == product_id
-            elif entry.trace == Trace.BOUGHT and any(line.product_id == product_id for line in entry.lines or ()):
-                break
-        return count
+        return self.products[start:end].count(product)
 
     def views(self, now_ms: int, days: int = 30) -> int:
         """Product views of the last ``days``."""
-        since = now_ms - days * DAY_MS
-        return sum(1 for e in self.entries if e.trace == Trace.VIEWED and since < e.time_ms <= now_ms)
+        start, end = self._span(now_ms, days)
+        return self.traces[start:end].count(Trace.VIEWED)
 
     def cart(self, now_ms: int) -> Cart:
         """The cart as of an instant: folded from the last message that set or emptied it."""
-        entries = self.entries
-        start = len(entries)
-        for at in range(len(entries) - 1, -1, -1):
-            if entries[at].trace >= Trace.CART_SET and entries[at].time_ms <= now_ms:
-                start = at
-                break
-            if entries[at].trace >= Trace.CART_ADDED:
-                start = at
-        content: dict[str, tuple[int, int]] = {}
+        end = bisect_right(self.times_ms, now_ms)
+        traces = self.traces
+        start = next((at for at in range(end - 1, -1, -1) if traces[at] >= Trace.CART_SET), 0)
+        content: dict[int, tuple[int, int]] = {}
         changed_ms = 0
-        for entry in entries[start:]:
-            if entry.time_ms > now_ms or entry.trace < Trace.CART_ADDED:
+        for at in range(start, end):
+            trace = traces[at]
+            if trace < Trace.CART_ADDED:
                 continue
-            changed_ms = entry.time_ms
-            if entry.trace == Trace.BOUGHT:
-                content.clear()
-                continue
-            if entry.trace == Trace.CART_SET:
-                content = {x.product_id: (x.quantity, x.price_minor) for x in entry.lines or () if x.quantity > 0}
-                continue
-            for line in entry.lines or ():
-                quantity, price = content.get(line.product_id, (0, 0))
-                if entry.trace == Trace.CART_ADDED:
-                    content[line.product_id] = (quantity + line.quantity, line.price_minor or price)
+            changed_ms = self.times_ms[at]
+            for line in self.carts.get(self.messages[at], ()):
+                quantity, price = content.get(line.product, (0, 0))
+                if trace != Trace.CART_REMOVED:
+                    if line.quantity:
+                        content[line.product] = (quantity + line.quantity, line.price_minor or price)
                 elif quantity > line.quantity:
-                    content[line.product_id] = (quantity - line.quantity, price)
+                    content[line.product] = (quantity - line.quantity, price)
                 else:
-                    content.pop(line.product_id, None)
+                    content.pop(line.product, None)
         items = sum(quantity for quantity, _ in content.values())
         value = sum(quantity * price for quantity, price in content.values())
-        return Cart(items, value, changed_ms)
+        return Cart(items, min(value, MOST_CART_MINOR), changed_ms)
 
-    def _strip(self) -> None:
-        """Drops cart lines that a later set or purchase has made meaningless: memory stays bounded."""
-        reset = False
-        for entry in reversed(self.entries):
-            if reset and entry.lines is not None and entry.trace != Trace.BOUGHT:
-                entry.lines = None
-            reset = reset or entry.trace >= Trace.CART_SET
+    # -- inside
+
+    def _place(self, time_ms: int, message: int) -> int:
+        """Where a message is, or belongs."""
+        times_ms, messages = self.times_ms, self.messages
+        at = bisect_left(times_ms, time_ms)
+        while at < len(times_ms) and times_ms[at] == time_ms and messages[at] < message:
+            at += 1
+        return at
+
+    def _span(self, now_ms: int, days: int) -> tuple[int, int]:
+        """Positions of the messages with now − days < time ≤ now."""
+        return bisect_right(self.times_ms, now_ms - days * DAY_MS), bisect_right(self.times_ms, now_ms)
+
+    def _keep_lines(self, at: int, entry: Entry) -> None:
+        """Keeps cart lines only until a later set or purchase makes them meaningless: memory stays bounded."""
+        traces = self.traces
+        if entry.trace >= Trace.CART_SET and self.carts:
+            for earlier in range(at - 1, -1, -1):
+                self.carts.pop(self.messages[earlier], None)
+                if traces[earlier] >= Trace.CART_SET:
+                    break
+        if entry.trace == Trace.BOUGHT:
+            if entry.lines:
+                insort(self.baskets, (entry.time_ms, entry.message, sorted({line.product for line in entry.lines})))
+                del self.baskets[:-MOST_BASKETS]
+        elif entry.lines and all(trace < Trace.CART_SET for trace in traces[at + 1 :]):
+            put(self.carts, entry.message, list(entry.lines))
+
+    def _forget(self, gone: int) -> None:
+        self.floor = (self.times_ms[gone - 1], self.messages[gone - 1])
+        if self.carts:
+            for message in self.messages[:gone]:
+                self.carts.pop(message, None)
+        while self.baskets and self.baskets[0][:2] <= self.floor:
+            del self.baskets[0]
+        for column in (self.times_ms, self.messages, self.bodies, self.traces, self.products):
+            del column[:gone]
 
 
-def kept_lines(lines: tuple[Line, ...]) -> list[Line] | None:
+def kept_lines(lines: Sequence[Line]) -> list[CartLine]:
     """The lines worth remembering of a message: the `MOST_LINES` of most value, in a stable order."""
-    if not lines:
-        return None
-    if len(lines) <= MOST_LINES:
-        return list(lines)
-    return sorted(lines, key=lambda line: (-line.quantity * line.price_minor, line.product_id))[:MOST_LINES]
-
-
-def _by_time(entry: Entry) -> tuple[int, int]:
-    return entry.time_ms, entry.message
+    if len(lines) > MOST_LINES:
+        lines = sorted(lines, key=lambda line: (-line.quantity * line.price_minor, line.product_id))[:MOST_LINES]
+    return [CartLine(hash64(line.product_id), line.quantity, line.price_minor) for line in lines]

@@ -1,19 +1,19 @@
 """A customer's orders: windows and totals that are exact in any order of arrival, in bounded memory.
 
 Orders are kept one by one for ``memory_days`` (at most ``memory_orders`` of them), because they may still be updated,
-cancelled or refunded. What leaves that memory is added to day buckets (``frozen``) and, older still, to totals (``base``).
-Whether an order leaves depends on event time alone. Source: SEMANTICS of orders, MISSION B1.
+cancelled or refunded. What leaves that memory is added to the totals of what has left, and stays in day buckets for as long
+as the windows need it. Whether an order leaves depends on event time alone. Source: SEMANTICS of orders, MISSION B1.
 """
 
 from __future__ import annotations
 
 import enum
-from bisect import insort
-from collections.abc import Iterator
+from bisect import bisect_left
 
 import msgspec
 
 from stream.events.instants import DAY_MS, day_of
+from stream.state.ordered import put
 
 PENDING = -1
 """Amount of an order of which only a refund or a cancellation has been seen so far."""
@@ -22,33 +22,37 @@ WHOLE = -1
 MOST_REFUNDS = 16
 """Partial refunds remembered one by one per order. Fewer: a re-sent refund of a long-winded return could count twice;
 more: one order could grow a record without bound. Beyond it a refund is refused as beyond memory."""
+MOST_SUM_MINOR = 2**62
+"""Sums of money stop here. Larger ones don't fit the signed 64-bit numbers that readers of our messages have."""
 WINDOWS_DAYS = (7, 30, 90, 365)
 """The rolling windows (MISSION B1)."""
 
 
-class Order(msgspec.Struct, array_like=True, gc=False):
-    """One order. ``key`` and ``message`` are 64-bit hashes of ``order_id`` and of the ``messageId`` whose send counts."""
+class Mark(msgspec.Struct, array_like=True, gc=False):
+    """What happened to an order besides that it was placed. Most orders have none."""
 
-    key: int
-    time_ms: int
     amount_minor: int
-    message: int
-    refunds: list[tuple[int, int]] | None = None
     cancelled: bool = False
+    refunds: list[tuple[int, int]] = []
+    """(hash of the messageId, minor units), ascending."""
+
+    @property
+    def back_minor(self) -> int:
+        """What the partial refunds sum up to."""
+        return sum(amount for _, amount in self.refunds if amount != WHOLE)
 
     @property
     def net_minor(self) -> int:
-        """What is left of the order: 0 when it is pending, cancelled or fully refunded."""
-        if self.cancelled or self.amount_minor <= 0:
+        """What is left of the order: 0 when it is pending, cancelled or fully refunded. Never negative: refunds of more
+        than the order are clamped."""
+        if self.cancelled or any(amount == WHOLE for _, amount in self.refunds):
             return 0
-        if not self.refunds:
-            return self.amount_minor
-        back = 0
-        for _, amount in self.refunds:
-            if amount == WHOLE:
-                return 0
-            back += amount
-        return max(0, self.amount_minor - back)
+        return max(0, self.amount_minor - self.back_minor)
+
+    @property
+    def clamped(self) -> bool:
+        """More was refunded than the order was worth."""
+        return self.amount_minor != PENDING and self.back_minor > self.amount_minor
 
 
 class Applied(enum.Enum):
@@ -57,6 +61,8 @@ class Applied(enum.Enum):
     CHANGED = "changed"
     UPDATED = "updated"
     """A later send of a known order took its place."""
+    CLAMPED = "refund_clamped"
+    """A refund was taken, but it asks back more than is left of its order."""
     DUPLICATE = "duplicate"
     SUPERSEDED = "superseded"
     """A send of a known order that is older than the one that counts."""
@@ -71,40 +77,57 @@ class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class OrderBook(msgspec.Struct, array_like=True):
-    """All that is remembered of a customer's orders."""
+    """All that is remembered of a customer's orders: parallel lists, one position an order, ascending by (time, key).
 
-    orders: list[Order] = []
-    """Ascending by (time_ms, key)."""
+    Lists of integers are searched and summed at the speed of C, and stored without overhead.
+    """
+
+    times_ms: list[int] = []
+    keys: list[int] = []
+    """64-bit hashes of ``order_id``."""
+    nets_minor: list[int] = []
+    """What is left of each order; 0: it doesn't count."""
+    sends: list[int] = []
+    """64-bit hashes of the ``messageId`` whose send of the order counts; 0 while it is pending."""
+    marks: dict[int, Mark] = {}
+    """Key → what else happened to the order."""
     frozen: dict[int, tuple[int, int]] = {}
-    """UTC day → (count, minor units) of orders that left for lack of room, not of age."""
-    base_frequency: int = 0
-    base_monetary_minor: int = 0
-    base_first_ms: int = 0
-    base_last_ms: int = 0
+    """UTC day → (count, minor units) of orders that left for lack of room and are not old yet."""
+    gone_frequency: int = 0
+    """Orders that have left, those in ``frozen`` included."""
+    gone_monetary_minor: int = 0
+    gone_first_ms: int = 0
+    gone_last_ms: int = 0
     floor: tuple[int, int] = (0, 0)
-    """(time_ms, key) of the newest order that has left: an unknown order before it can't be told from a repeat."""
+    """(time_ms, key) of the newest order that has left: an unknown order up to it can't be told from a repeat."""
 
     def purchase(
         self, key: int, message: int, time_ms: int, amount_minor: int, *, memory_days: int, memory_orders: int
     ) -> Applied:
         """Takes a send of an order; of several sends the one with the latest (time, message) counts."""
-        known = self._find(key)
-        if known is None:
+        if key not in self.keys:
             if self._is_beyond(time_ms, key, memory_days):
                 return Applied.BEYOND_MEMORY
-            insort(self.orders, Order(key, time_ms, amount_minor, message), key=_by_time)
-        elif known.message == message and known.amount_minor != PENDING:
-            return Applied.DUPLICATE
-        elif known.amount_minor == PENDING or (time_ms, message) > (known.time_ms, known.message):
-            applied = Applied.CHANGED if known.amount_minor == PENDING else Applied.UPDATED
-            known.amount_minor, known.time_ms, known.message = amount_minor, time_ms, message
-            self.orders.sort(key=_by_time)
+            self._insert(time_ms, key, amount_minor, message)
             self._evict(memory_days, memory_orders)
-            return applied
-        else:
+            return Applied.CHANGED
+        at = self.keys.index(key)
+        mark = self.marks.get(key)
+        pending = mark is not None and mark.amount_minor == PENDING
+        if pending:
+            # The order itself may have come and gone before its refund: then this is a repeat.
+            if self._is_beyond(time_ms, key, memory_days):
+                return Applied.BEYOND_MEMORY
+        elif self.sends[at] == message:
+            return Applied.DUPLICATE
+        elif (time_ms, message) < (self.times_ms[at], self.sends[at]):
             return Applied.SUPERSEDED
+        if mark is not None:
+            mark.amount_minor = amount_minor
+        self._remove(at)
+        self._insert(time_ms, key, amount_minor if mark is None else mark.net_minor, message)
         self._evict(memory_days, memory_orders)
-        return Applied.CHANGED
+        return Applied.CHANGED if pending else Applied.UPDATED
 
     def refund(
         self,
@@ -117,169 +140,164 @@ class OrderBook(msgspec.Struct, array_like=True):
         memory_orders: int,
     ) -> Applied:
         """Takes money back from an order, in the order's own day; waits for the order when it isn't known yet."""
-        order = self._known_or_pending(key, time_ms, memory_days, memory_orders)
-        if order is None:
+        if not self._known_or_pending(key, time_ms, memory_days, memory_orders):
             return Applied.BEYOND_MEMORY
-        taken = order.refunds or []
-        if any(message == seen for seen, _ in taken):
+        mark = self._mark(key)
+        if any(message == seen for seen, _ in mark.refunds):
             return Applied.DUPLICATE
-        if len(taken) >= MOST_REFUNDS:
+        if len(mark.refunds) >= MOST_REFUNDS:
             return Applied.BEYOND_MEMORY
-        order.refunds = sorted([*taken, (message, WHOLE if amount_minor is None else amount_minor)])
-        return Applied.CHANGED
+        mark.refunds = sorted([*mark.refunds, (message, WHOLE if amount_minor is None else amount_minor)])
+        self._settle(key, mark)
+        return Applied.CLAMPED if mark.clamped else Applied.CHANGED
 
     def cancel(self, key: int, time_ms: int, *, memory_days: int, memory_orders: int) -> Applied:
         """Cancels an order for good: later sends of it don't bring it back."""
-        order = self._known_or_pending(key, time_ms, memory_days, memory_orders)
-        if order is None:
+        if not self._known_or_pending(key, time_ms, memory_days, memory_orders):
             return Applied.BEYOND_MEMORY
-        if order.cancelled:
+        mark = self._mark(key)
+        if mark.cancelled:
             return Applied.DUPLICATE
-        order.cancelled = True
+        mark.cancelled = True
+        self._settle(key, mark)
         return Applied.CHANGED
 
     def windows(self, day: int) -> tuple[Window, Window, Window, Window]:
         """Frequency and monetary value of `WINDOWS_DAYS` as of a UTC day: days d with day − W < d ≤ day."""
-        f7 = f30 = f90 = f365 = m7 = m30 = m90 = m365 = 0
-        for at, count, amount in self._days_backwards(day):
-            age = day - at
-            if age >= 365:
-                break
-            f365 += count
-            m365 += amount
-            if age < 90:
-                f90 += count
-                m90 += amount
-                if age < 30:
-                    f30 += count
-                    m30 += amount
-                    if age < 7:
-                        f7 += count
-                        m7 += amount
-        return Window(f7, m7), Window(f30, m30), Window(f90, m90), Window(f365, m365)
+        w7, w30, w90, w365 = (self._window(day, days) for days in WINDOWS_DAYS)
+        return w7, w30, w90, w365
 
     def lifetime(self) -> Window:
         """All orders that count, ever."""
-        count, amount = self.base_frequency, self.base_monetary_minor
-        for n, minor in self.frozen.values():
-            count += n
-            amount += minor
-        for order in self.orders:
-            if net := order.net_minor:
-                count += 1
-                amount += net
-        return Window(count, amount)
+        nets = self.nets_minor
+        return Window(
+            self.gone_frequency + len(nets) - nets.count(0), min(MOST_SUM_MINOR, self.gone_monetary_minor + sum(nets))
+        )
 
     def last_ms(self) -> int | None:
         """Instant of the last order that counts."""
-        last = self.base_last_ms or None
-        if self.frozen:
-            last = max(last or 0, max(self.frozen) * DAY_MS)
-        order = self.last_order()
-        return order.time_ms if order is not None and order.time_ms >= (last or 0) else last
+        at = self._last()
+        return self.gone_last_ms or None if at is None else self.times_ms[at]
 
-    def last_order(self) -> Order | None:
-        """The last order that counts, among those remembered one by one."""
-        return next((order for order in reversed(self.orders) if order.net_minor), None)
+    def last_key(self) -> int | None:
+        """Key of the last order that counts, among those remembered one by one."""
+        at = self._last()
+        return None if at is None else self.keys[at]
 
     def first_ms(self) -> int | None:
         """Instant of the first order that counts."""
-        if self.base_first_ms:
-            return self.base_first_ms
-        first = next((order.time_ms for order in self.orders if order.net_minor), None)
-        if self.frozen:
-            frozen = min(self.frozen) * DAY_MS
-            first = frozen if first is None else min(first, frozen)
-        return first
+        if self.gone_first_ms:
+            return self.gone_first_ms
+        return next((time_ms for time_ms, net in zip(self.times_ms, self.nets_minor, strict=True) if net), None)
 
     def purchase_days(self, day: int) -> dict[int, tuple[int, int]]:
         """UTC day → (orders, minor units) of remembered orders that count, ascending, up to and with ``day``."""
-        days = list(self._days_backwards(day))
-        days.reverse()
-        return {at: (count, amount) for at, count, amount in days}
+        days = {at: pair for at, pair in self.frozen.items() if at <= day}
+        for time_ms, net in zip(self.times_ms, self.nets_minor, strict=True):
+            at = time_ms // DAY_MS
+            if at > day:
+                break
+            if net:
+                known = days.get(at)
+                days[at] = (1, net) if known is None else (known[0] + 1, known[1] + net)
+        return days
 
     def refunds_since(self, day: int) -> int:
         """Remembered orders since a UTC day that were cancelled or got money back."""
-        return sum(1 for o in self.orders if (o.cancelled or o.refunds) and o.time_ms >= day * DAY_MS)
+        since_ms = day * DAY_MS
+        return sum(1 for key in self.marks if self.times_ms[self.keys.index(key)] >= since_ms)
+
+    def clamped(self) -> int:
+        """Remembered orders from which more was refunded than they were worth."""
+        return sum(1 for mark in self.marks.values() if mark.clamped)
 
     # -- inside
 
-    def _find(self, key: int) -> Order | None:
-        for order in reversed(self.orders):
-            if order.key == key:
-                return order
-        return None
+    def _last(self) -> int | None:
+        nets = self.nets_minor
+        return next((at for at in range(len(nets) - 1, -1, -1) if nets[at]), None)
+
+    def _window(self, day: int, days: int) -> Window:
+        times_ms = self.times_ms
+        first = day - days + 1
+        start = bisect_left(times_ms, first * DAY_MS)
+        nets = self.nets_minor[start : bisect_left(times_ms, (day + 1) * DAY_MS, start)]
+        count, amount = len(nets) - nets.count(0), sum(nets)
+        for at in reversed(self.frozen):
+            if at < first:
+                break
+            if at <= day:
+                count += self.frozen[at][0]
+                amount += self.frozen[at][1]
+        return Window(count, min(MOST_SUM_MINOR, amount))
 
     def _is_beyond(self, time_ms: int, key: int, memory_days: int) -> bool:
-        if (time_ms, key) < self.floor:
+        if (time_ms, key) <= self.floor:
             return True
-        return bool(self.orders) and time_ms < self.orders[-1].time_ms - memory_days * DAY_MS
+        return bool(self.times_ms) and time_ms < self.times_ms[-1] - memory_days * DAY_MS
 
-    def _known_or_pending(self, key: int, time_ms: int, memory_days: int, memory_orders: int) -> Order | None:
-        order = self._find(key)
-        if order is None:
+    def _known_or_pending(self, key: int, time_ms: int, memory_days: int, memory_orders: int) -> bool:
+        """Is the order known, or has it now a place to wait for? A place is at the earliest thing heard of the order."""
+        if key not in self.keys:
             if self._is_beyond(time_ms, key, memory_days):
-                return None
-            order = Order(key, time_ms, PENDING, 0)
-            insort(self.orders, order, key=_by_time)
+                return False
+            if len(self.keys) >= memory_orders and (time_ms, key) < (self.times_ms[0], self.keys[0]):
+                return False
+            put(self.marks, key, Mark(PENDING))
+            self._insert(time_ms, key, 0, 0)
             self._evict(memory_days, memory_orders)
-        elif order.amount_minor == PENDING and time_ms < order.time_ms:
-            order.time_ms = time_ms
-            self.orders.sort(key=_by_time)
-        return order
+            return True
+        at = self.keys.index(key)
+        if self.sends[at] == 0 and time_ms < self.times_ms[at] and not self._is_beyond(time_ms, key, memory_days):
+            self._remove(at)
+            self._insert(time_ms, key, 0, 0)
+        return True
+
+    def _mark(self, key: int) -> Mark:
+        mark = self.marks.get(key)
+        if mark is None:
+            mark = Mark(self.nets_minor[self.keys.index(key)])
+            put(self.marks, key, mark)
+        return mark
+
+    def _settle(self, key: int, mark: Mark) -> None:
+        self.nets_minor[self.keys.index(key)] = mark.net_minor
+
+    def _insert(self, time_ms: int, key: int, net_minor: int, message: int) -> None:
+        times_ms, keys = self.times_ms, self.keys
+        at = bisect_left(times_ms, time_ms)
+        while at < len(times_ms) and times_ms[at] == time_ms and keys[at] < key:
+            at += 1
+        times_ms.insert(at, time_ms)
+        keys.insert(at, key)
+        self.nets_minor.insert(at, net_minor)
+        self.sends.insert(at, message)
+
+    def _remove(self, at: int) -> None:
+        for column in (self.times_ms, self.keys, self.nets_minor, self.sends):
+            del column[at]
 
     def _evict(self, memory_days: int, memory_orders: int) -> None:
         """Lets go of what is too old, or too much, by event time only."""
-        oldest_ms = self.orders[-1].time_ms - memory_days * DAY_MS
-        while len(self.orders) > memory_orders or self.orders[0].time_ms < oldest_ms:
-            gone = self.orders.pop(0)
-            self.floor = max(self.floor, (gone.time_ms, gone.key))
-            net = gone.net_minor
+        times_ms = self.times_ms
+        oldest_ms = times_ms[-1] - memory_days * DAY_MS
+        leaving = max(len(times_ms) - memory_orders, bisect_left(times_ms, oldest_ms))
+        for at in range(max(0, leaving)):
+            time_ms, net = times_ms[at], self.nets_minor[at]
+            self.marks.pop(self.keys[at], None)
             if not net:
                 continue
-            day = day_of(gone.time_ms)
-            if gone.time_ms >= oldest_ms:
-                count, amount = self.frozen.get(day, (0, 0))
-                self.frozen[day] = (count + 1, amount + net)
-            else:
-                self._to_base(1, net, gone.time_ms)
-        if self.frozen:
-            for day in [d for d in self.frozen if d * DAY_MS < oldest_ms]:
-                count, amount = self.frozen.pop(day)
-                self._to_base(count, amount, day * DAY_MS)
-
-    def _to_base(self, count: int, amount: int, time_ms: int) -> None:
-        self.base_frequency += count
-        self.base_monetary_minor += amount
-        self.base_first_ms = min(self.base_first_ms or time_ms, time_ms)
-        self.base_last_ms = max(self.base_last_ms, time_ms)
-
-    def _days_backwards(self, day: int) -> Iterator[tuple[int, int, int]]:
-        """(day, orders, minor units) of remembered orders that count, newest day first, none after ``day``."""
-        if self.frozen:
-            days = {at: list(pair) for at, pair in self.frozen.items() if at <= day}
-            for order in self.orders:
-                if (net := order.net_minor) and (at := day_of(order.time_ms)) <= day:
-                    bucket = days.setdefault(at, [0, 0])
-                    bucket[0] += 1
-                    bucket[1] += net
-            for at in sorted(days, reverse=True):
-                yield at, days[at][0], days[at][1]
-            return
-        current, count, amount = -1, 0, 0
-        for order in reversed(self.orders):
-            at = order.time_ms // DAY_MS
-            if at > day or not (net := order.net_minor):
-                continue
-            if at != current:
-                if count:
-                    yield current, count, amount
-                current, count, amount = at, 0, 0
-            count += 1
-            amount += net
-        if count:
-            yield current, count, amount
-
-
-def _by_time(order: Order) -> tuple[int, int]:
-    return order.time_ms, order.key
+            self.gone_frequency += 1
+            self.gone_monetary_minor = min(MOST_SUM_MINOR, self.gone_monetary_minor + net)
+            self.gone_first_ms = self.gone_first_ms or time_ms
+            self.gone_last_ms = time_ms
+            day = time_ms // DAY_MS
+            count, amount = self.frozen.get(day, (0, 0))
+            self.frozen[day] = (count + 1, min(MOST_SUM_MINOR, amount + net))
+        if leaving > 0:
+            self.floor = (times_ms[leaving - 1], self.keys[leaving - 1])
+            for column in (times_ms, self.keys, self.nets_minor, self.sends):
+                del column[:leaving]
+        oldest_day = day_of(oldest_ms)
+        while self.frozen and (day := next(iter(self.frozen))) < oldest_day:
+            del self.frozen[day]

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import msgspec
 
+from stream.state.ordered import put
+
 MOST_FEEDBACK = 16
 """Answers kept of each kind. Fewer: no trend can be read; more: a survey bot grows the record."""
 MOST_COMPLAINTS = 16
 """Complaints kept, newest first. Same trade."""
-MOST_TRAITS = 40
-"""Consent channels kept. A sender could otherwise invent channels without end."""
+MOST_CHANNELS = 40
+"""Consent channels kept besides ``*``, those with the newest choices. A sender could otherwise invent channels without
+end; real shops have a handful, so no refusal of theirs is ever forgotten."""
 ACTIVE_DAYS = 64
 """Days of activity remembered as bits. Must cover the 30-day figures with room for late events."""
 
@@ -49,7 +52,7 @@ class Person(msgspec.Struct, array_like=True):
     def set_trait(self, name: str, time_ms: int, value: str) -> None:
         """Remembers a trait unless a later event has said otherwise."""
         if value and (name not in self.traits or (time_ms, value) > self.traits[name]):
-            self.traits[name] = (time_ms, value)
+            put(self.traits, name, (time_ms, value))
 
     def trait(self, name: str) -> str:
         """The value of a trait, empty when unknown."""
@@ -58,12 +61,13 @@ class Person(msgspec.Struct, array_like=True):
     def set_consent(self, channel: str, time_ms: int, granted: bool) -> None:
         """Remembers a choice; at the same instant a refusal wins over a permission."""
         known = self.consent.get(channel)
-        if known is None:
-            if len(self.consent) >= MOST_TRAITS:
-                return
-        elif (time_ms, not granted) <= (known[0], not known[1]):
+        if known is not None and (time_ms, not granted) <= (known[0], not known[1]):
             return
-        self.consent[channel] = (time_ms, granted)
+        put(self.consent, channel, (time_ms, granted))
+        if len(self.consent) > MOST_CHANNELS:
+            named = [name for name in self.consent if name != "*"]
+            if len(named) > MOST_CHANNELS:
+                del self.consent[min(named, key=lambda name: (self.consent[name][0], name))]
 
     def may_contact(self, channel: str, default: bool) -> bool:
         """May this customer be contacted on a channel? The later of the channel's and the general choice counts.
@@ -78,9 +82,9 @@ class Person(msgspec.Struct, array_like=True):
         return max(choices, key=lambda choice: (choice[0], not choice[1]))[1]
 
     def open_complaint(self, key: int, time_ms: int) -> None:
-        """A complaint was opened; the earliest opening counts."""
+        """A complaint was opened, or opened again after it was resolved; the latest opening counts."""
         opened, resolved = self.complaints.get(key, (0, 0))
-        self._keep_complaint(key, min(opened or time_ms, time_ms), resolved)
+        self._keep_complaint(key, max(opened, time_ms), resolved)
 
     def resolve_complaint(self, key: int, time_ms: int) -> None:
         """A complaint was resolved, perhaps before we heard of its opening; the latest resolution counts."""
@@ -97,8 +101,7 @@ class Person(msgspec.Struct, array_like=True):
 
     def active(self, time_ms: int, day: int) -> None:
         """The customer did something at this instant, on this UTC day."""
-        if time_ms > self.last_activity_ms:
-            self.last_activity_ms = time_ms
+        self.last_activity_ms = max(self.last_activity_ms, time_ms)
         if day > self.active_day:
             shift = min(day - self.active_day, ACTIVE_DAYS)
             self.active_bits = ((self.active_bits << shift) | 1) & ((1 << ACTIVE_DAYS) - 1)
@@ -115,7 +118,7 @@ class Person(msgspec.Struct, array_like=True):
         return (bits & ((1 << days) - 1)).bit_count()
 
     def _keep_complaint(self, key: int, opened: int, resolved: int) -> None:
-        self.complaints[key] = (opened, resolved)
+        put(self.complaints, key, (opened, resolved))
         if len(self.complaints) > MOST_COMPLAINTS:
             del self.complaints[min(self.complaints, key=lambda k: (max(self.complaints[k]), k))]
 

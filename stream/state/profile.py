@@ -59,8 +59,8 @@ class Profile:
     @property
     def last_order_name(self) -> str:
         """Names the last purchase in occurrences: a hash of its order id, or its instant once orders are forgotten."""
-        order = self._customer.orders.last_order()
-        return f"order-{order.key:016x}" if order is not None else f"order-at-{self.last_purchase_ms}"
+        key = self._customer.orders.last_key()
+        return f"order-at-{self.last_purchase_ms}" if key is None else f"order-{key:016x}"
 
     @property
     def bought(self) -> bool:
@@ -143,6 +143,11 @@ class Profile:
     def refunds_365d(self) -> int:
         """Orders of the last 365 days that were cancelled or got money back."""
         return self._customer.orders.refunds_since(self.day - 364)
+
+    @property
+    def clamped_refunds(self) -> int:
+        """Remembered orders from which more was asked back than they were worth; their money is 0, not negative."""
+        return self._customer.orders.clamped()
 
     # -- rhythm
 

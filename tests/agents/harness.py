@@ -16,12 +16,13 @@ from typing import Any, Self
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.agents.connection import client_options, reader_options
+from stream.agents.topics import ensure_topics
 from stream.config import Settings, make_settings
 from stream.events.hashing import owner_partition
-from stream.worker import running_worker
-from tests.agents.counting import OWN_KEY, Count, counting_core
+from tests.agents.counting import OWN_KEY, Count
 
 
 def settings_for(bootstrap: str, **values: Any) -> Settings:
@@ -34,16 +35,20 @@ def settings_for(bootstrap: str, **values: Any) -> Settings:
         )
     }  # fmt: skip
     return make_settings(
-        **{"broker": f"kafka://{bootstrap}", "app_id": name, "web_port": 0, "session_timeout_ms": 6_000}
+        **{"broker": f"kafka://{bootstrap}", "app_id": name, "web_port": 0, "session_timeout_ms": 3_000}
         | topics
         | values
     )
 
 
 async def make_topics(settings: Settings) -> None:
-    """Runs a worker until it has made its topics."""
-    async with running_worker(settings, core=counting_core(settings)):
-        pass
+    """Makes the worker's topics before it starts."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        await ensure_topics(admin, settings)
+    finally:
+        await admin.close()
 
 
 async def produce(
@@ -72,6 +77,17 @@ async def committed(settings: Settings, topic: str) -> list[ConsumerRecord]:
             for records in (await reader.getmany(timeout_ms=200)).values():
                 found += records
         return found
+
+
+async def consumed(settings: Settings, topic: str) -> int:
+    """Records of a topic that are applied, by the group's committed offsets (the topic has no transaction markers)."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(settings.app_id)
+    finally:
+        await admin.close()
+    return sum(at.offset for tp, at in found.items() if tp.topic == topic)
 
 
 async def actions(settings: Settings) -> Counter[bytes]:
@@ -105,14 +121,14 @@ async def until(condition: Any, seconds: float = 60.0) -> None:
 
 
 class WorkerProcess:
-    """A worker with the counting core in a process of its own."""
+    """A worker in a process of its own: with the counting core, or with another module's."""
 
-    def __init__(self, settings: Settings, *arguments: str) -> None:
+    def __init__(self, settings: Settings, *arguments: str, module: str = "tests.agents.counting_worker") -> None:
         self._log = Path(tempfile.mkstemp(suffix=".log")[1])
         changed = {f"WINBACK_{f.upper()}": str(v) for f, v in msgspec.structs.asdict(settings).items() if v != ""}
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.agents.counting_worker", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 env=os.environ | changed,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import aiokafka.consumer.group_coordinator as coordinator
 import aiokafka.producer.message_accumulator as accumulator
+import aiokafka.producer.sender as sender
 import faust.transport.consumer as consumer
 import faust.transport.drivers.aiokafka as driver
 from aiokafka.consumer.fetcher import Fetcher
@@ -74,6 +75,13 @@ def test_aiokafka_commits_though_a_batch_failed() -> None:
     """Why every batch's own answer is awaited before a transaction is committed."""
     source = inspect.getsource(accumulator.MessageAccumulator.flush_for_commit)
     assert "asyncio.wait(waiters)" in source and "result()" not in source
+
+
+def test_aiokafka_still_sleeps_between_transactions() -> None:
+    """The constant that `TransactionalWriter` shortens is still the one that is slept."""
+    source = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
+    assert isinstance(sender.BACKOFF_OVERRIDE, float)
+    assert "return BACKOFF_OVERRIDE" in source
 
 
 def test_the_scheme_is_known_to_faust() -> None:

@@ -127,6 +127,15 @@ def test_late_and_timeless_records_do_not_move_the_clock() -> None:
     assert at(2, 5) == line.pace.now_ms()
 
 
+def test_a_timeless_record_at_the_very_beginning_begins_no_calendar() -> None:
+    """Time starts with the first record that has one, not in 1970."""
+    line = Line()
+    line.processor.follow(b"%d" % (DAY + 9))
+    line.write("a", None, at(0, 5))
+
+    assert [("Apply", 0), ("Tick", at(0)), ("Apply", at(0, 5))] == [line.shown() for _ in range(3)]
+
+
 def test_time_goes_on_to_the_end() -> None:
     """After the last record every midnight is passed, then the given end is reached, once."""
     line = Line(until_ms=at(2, 7))

@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from typing import Any
+from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
@@ -20,6 +20,7 @@ from tests.agents.harness import (
     WorkerProcess,
     actions,
     committed,
+    consumed,
     expected_actions,
     make_topics,
     produce,
@@ -43,8 +44,22 @@ def counted(events: list[tuple[bytes, bytes]]) -> Counter[bytes]:
 
 
 async def applied(settings: Settings) -> int:
+    """Purchases that are applied."""
+    return await consumed(settings, settings.topic_purchases)
+
+
+async def known(settings: Settings) -> int:
     """Events that the committed state knows of."""
     return sum(count.number for count in (await state(settings)).values())
+
+
+async def kill_at_work(settings: Settings, seconds: float) -> None:
+    """Runs a worker until it makes progress, and so many seconds more."""
+    with WorkerProcess(settings) as worker:
+        before = await applied(settings)
+        await until(lambda: _grows(settings, before))
+        await asyncio.sleep(seconds)
+        worker.kill()
 
 
 def test_every_event_counts_once_in_both_delivery_modes(broker: EmbeddedBroker) -> None:
@@ -58,7 +73,7 @@ def test_every_event_counts_once_in_both_delivery_modes(broker: EmbeddedBroker) 
         await produce(settings, settings.topic_browses, events[900:1800])
         await produce(settings, settings.topic_feedback, events[1800:], partition=1)
         async with running_worker(settings, core=counting_core(settings)):
-            await until(lambda: _is(applied(settings), 2_000))
+            await until(lambda: _is(known(settings), 2_000))
         numbers = {key: count.number for key, count in (await state(settings)).items()}
         assert counted(events) == numbers
         return expected_actions(numbers), await actions(settings)
@@ -75,21 +90,15 @@ def test_kill_nine_in_mid_stream_leaves_no_trace(broker: EmbeddedBroker) -> None
     async def scenario() -> None:
         settings = settings_for(broker.bootstrap, batch_records=200)
         await make_topics(settings)
-        events = rows(30_000)
         chance = random.Random(2)
-        feeding = asyncio.create_task(_feed(settings, events))
-        for _ in range(4):
-            with WorkerProcess(settings) as worker:
-                before = await applied(settings)
-                await until(lambda before=before: _grows(settings, before))
-                await asyncio.sleep(chance.uniform(0.05, 0.6))
-                worker.kill()
+        async with Feed(settings, seed=2) as feed:
+            for _ in range(4):
+                await kill_at_work(settings, chance.uniform(0.05, 0.6))
         with WorkerProcess(settings) as worker:
-            await feeding
-            await until(lambda: _is(applied(settings), len(events)))
+            await until(lambda: _is(applied(settings), len(feed.events)))
             assert worker.stop() == 0
         numbers = {key: count.number for key, count in (await state(settings)).items()}
-        assert counted(events) == numbers
+        assert counted(feed.events) == numbers
         assert expected_actions(numbers) == await actions(settings)
 
     asyncio.run(scenario())
@@ -101,20 +110,14 @@ def test_a_kill_in_at_least_once_mode_loses_nothing(broker: EmbeddedBroker) -> N
     async def scenario() -> None:
         settings = settings_for(broker.bootstrap, batch_records=200, delivery="at_least_once")
         await make_topics(settings)
-        events = rows(15_000, seed=6)
-        feeding = asyncio.create_task(_feed(settings, events))
-        for _ in range(2):
-            with WorkerProcess(settings) as worker:
-                before = await applied(settings)
-                await until(lambda before=before: _grows(settings, before))
-                await asyncio.sleep(0.3)
-                worker.kill()
+        async with Feed(settings, seed=6) as feed:
+            for _ in range(2):
+                await kill_at_work(settings, 0.3)
         with WorkerProcess(settings) as worker:
-            await feeding
-            await until(lambda: _is(applied(settings), len(events)))
+            await until(lambda: _is(applied(settings), len(feed.events)))
             assert worker.stop() == 0
-        assert counted(events) == {key: count.number for key, count in (await state(settings)).items()}
-        assert expected_actions(counted(events)).keys() == (await actions(settings)).keys()
+        assert counted(feed.events) == {key: count.number for key, count in (await state(settings)).items()}
+        assert expected_actions(counted(feed.events)).keys() == (await actions(settings)).keys()
 
     asyncio.run(scenario())
 
@@ -125,20 +128,19 @@ def test_a_frozen_worker_is_fenced_when_it_wakes_up(broker: EmbeddedBroker) -> N
     async def scenario() -> None:
         settings = settings_for(broker.bootstrap, batch_records=100)
         await make_topics(settings)
-        events = rows(25_000, seed=7)
-        feeding = asyncio.create_task(_feed(settings, events))
-        with WorkerProcess(settings) as frozen:
-            await until(lambda: _grows(settings, 0))
-            frozen.process.send_signal(signal.SIGSTOP)
-            with WorkerProcess(settings) as other:
-                await until(lambda: "assigned partitions [0, 1, 2, 3]" in other.log, 60)
+        with WorkerProcess(settings) as frozen, WorkerProcess(settings) as other:
+            async with Feed(settings, seed=7) as feed:
+                await until(lambda: "assigned partitions [" in frozen.log and "assigned partitions [" in other.log)
+                await until(lambda: _grows(settings, 0))
+                frozen.process.send_signal(signal.SIGSTOP)
+                await until(lambda: "assigned partitions [0, 1, 2, 3]" in other.log.rpartition("pausing")[2], 60)
                 before = await applied(settings)
                 await until(lambda: _grows(settings, before))
+                known_before = frozen.log.count("assigned partitions [")
                 frozen.process.send_signal(signal.SIGCONT)
-                await feeding
-                await until(lambda: _is(applied(settings), len(events)))
-                await until(lambda: frozen.log.count("assigned partitions [") == 2)
-        assert expected_actions(counted(events)) == await actions(settings)
+                await until(lambda: frozen.log.count("assigned partitions [") > known_before)
+            await until(lambda: _is(applied(settings), len(feed.events)))
+        assert expected_actions(counted(feed.events)) == await actions(settings)
 
     asyncio.run(scenario())
 
@@ -149,21 +151,19 @@ def test_workers_may_come_and_go(broker: EmbeddedBroker) -> None:
     async def scenario() -> None:
         settings = settings_for(broker.bootstrap, batch_records=200)
         await make_topics(settings)
-        events = rows(30_000, seed=3)
-        feeding = asyncio.create_task(_feed(settings, events))
-        with WorkerProcess(settings) as first:
-            await until(lambda: _grows(settings, 0))
-            with WorkerProcess(settings) as second, WorkerProcess(settings) as third:
-                await until(lambda: "assigned partitions [" in second.log and "assigned partitions [" in third.log)
-                await asyncio.sleep(1.0)
-                assert first.stop() == 0
-                await asyncio.sleep(0.5)
-                second.kill()
-                await feeding
-                await until(lambda: _is(applied(settings), len(events)))
-                assert third.stop() == 0
+        with WorkerProcess(settings) as first, WorkerProcess(settings) as third:
+            async with Feed(settings, seed=3) as feed:
+                await until(lambda: _grows(settings, 0))
+                with WorkerProcess(settings) as second:
+                    await until(lambda: "restored" in second.log)
+                    assert first.stop() == 0
+                    before = await applied(settings)
+                    await until(lambda: _grows(settings, before))
+                    second.kill()
+            await until(lambda: _is(applied(settings), len(feed.events)))
+            assert third.stop() == 0
         numbers = {key: count.number for key, count in (await state(settings)).items()}
-        assert counted(events) == numbers
+        assert counted(feed.events) == numbers
         assert expected_actions(numbers) == await actions(settings)
 
     asyncio.run(scenario())
@@ -204,11 +204,11 @@ def test_a_record_that_breaks_the_processor_becomes_a_dead_letter(broker: Embedd
         events = rows(1_500, seed=5)
         await produce(settings, settings.topic_purchases, [*events[:700], (b"k", b"a " + POISON), *events[700:]])
         async with running_worker(settings, core=counting_core(settings)):
-            await until(lambda: _is(applied(settings), len(events)))
+            await until(lambda: _is(applied(settings), len(events) + 1))
         (letter,) = await committed(settings, f"{settings.topic_purchases}.dlq")
         headers = dict(letter.headers)
         assert (b"k", b"a " + POISON) == (letter.key, letter.value)
-        assert b"process" == headers["__streams.errors.stage"]
+        assert b"process" == headers["dlq-stage"]
         assert b"ValueError: poisoned" == headers["__streams.errors.message"]
         assert b"700" == headers["__streams.errors.offset"]
         assert expected_actions(counted(events)) == await actions(settings)
@@ -216,10 +216,29 @@ def test_a_record_that_breaks_the_processor_becomes_a_dead_letter(broker: Embedd
     asyncio.run(scenario())
 
 
-async def _feed(settings: Settings, events: list[tuple[bytes, bytes]]) -> None:
-    for start in range(0, len(events), 500):
-        await produce(settings, settings.topic_purchases, events[start : start + 500])
-        await asyncio.sleep(0.1)
+class Feed:
+    """Writes events of random customers for as long as the block lasts: there is always something in hand."""
+
+    def __init__(self, settings: Settings, seed: int) -> None:
+        self._settings = settings
+        self._chance = random.Random(seed)
+        self._ending = asyncio.Event()
+        self.events: list[tuple[bytes, bytes]] = []
+
+    async def _run(self) -> None:
+        while not self._ending.is_set():
+            some = [(self._chance.choice(KEYS), b"event") for _ in range(300)]
+            await produce(self._settings, self._settings.topic_purchases, some)
+            self.events += some
+            await asyncio.sleep(0.1)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._ending.set()
+        await self._task
 
 
 async def _is(question: Any, answer: Any) -> bool:

@@ -1,0 +1,76 @@
+"""What all tests share: how hypothesis runs, and one story that makes the real engine publish everything it can publish."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+from stream.actions.message import Message, Stream
+from stream.churn.features import LAYOUT, NAMES
+from stream.churn.model import FrozenModel
+from stream.churn.quality import UNKNOWN
+from stream.testing import Shop
+
+# No deadline: the machine is shared with brokers. On CI the same examples every time, so that a red run can be repeated.
+settings.register_profile("winback", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("winback")
+
+
+def silence_model() -> FrozenModel:
+    """A churn model in which only silence weighs: 0.3 after a purchase, above 0.7 some weeks later."""
+    zeros = (0.0,) * len(NAMES)
+    weights = tuple(1.0 if name == "silence" else 0.0 for name in NAMES)
+    return FrozenModel(
+        day=0,
+        layout=LAYOUT,
+        horizon_days=90,
+        names=NAMES,
+        means=zeros,
+        spreads=zeros,
+        weights=weights,
+        baseline=-2.0,
+        labels=1_000,
+        churned=500,
+        quality=UNKNOWN,
+        abstained="",
+        river_version="",
+    )
+
+
+def tell_story() -> Shop:
+    """A shop in which a customer buys, falls silent, is alerted about and written to, and refuses further messages."""
+    shop = Shop()
+    shop.send("Session Started", "ann", "2026-01-01T08:00:00Z")
+    shop.teach(model=silence_model())
+    shop.send("identify", "ann", "2026-01-01T09:00:00Z", language="en-GB", address={"country": "GB"})
+    for number, day in enumerate(("2026-01-01", "2026-01-15", "2026-01-29"), start=1):
+        shop.send(
+            "Order Completed",
+            "ann",
+            f"{day}T10:00:00Z",
+            order_id=f"ord-{number}",
+            revenue=49.0 + number,
+            currency="USD",
+        )
+    shop.wait_until("2026-05-15T00:00:00Z")
+    shop.send("Consent Changed", "ann", "2026-05-15T09:00:00Z", granted=False, consent_channel="*")
+    shop.send("NPS Submitted", "ann", "2026-05-15T10:00:00Z", score=2)
+    shop.wait_until("2026-09-01T00:00:00Z")
+    shop.send_bytes(b'{"type":"track","event":"Order Completed"}', "2026-09-01T00:00:00Z")
+    return shop
+
+
+@pytest.fixture(scope="session")
+def story() -> dict[Stream, list[Message]]:
+    """Everything that was published in the story, by stream."""
+    found: dict[Stream, list[Message]] = {stream: [] for stream in Stream}
+    for out in tell_story().outcomes:
+        for message in out.messages:
+            found[message.stream].append(message)
+    return found
+
+
+collect_ignore_glob = ["typing/*"]
+"""Checked by mypy, never run."""

@@ -1,0 +1,173 @@
+"""Views, carts and repeats, read off the log of messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stream.config import Settings, make_settings
+from stream.events import kinds
+from stream.events.instants import parse_ms
+from stream.events.kinds import Event, Line
+from stream.state.customer import Customer, encode
+from stream.state.messages import MOST_BASKETS, MOST_LINES, Seen, kept_lines
+from stream.state.orders import Applied
+
+DAY = 86_400_000
+START = parse_ms("2026-03-02T10:00:00Z")
+SETTINGS = Settings()
+
+
+def told(*steps: tuple[str, int, Any], settings: Settings = SETTINGS) -> Customer:
+    """A customer who did these things: (what, minutes after the start, of what)."""
+    customer = Customer()
+    for number, (what, minutes, of) in enumerate(steps):
+        customer.apply(made(what, number, START + minutes * 60_000, of), settings)
+    return customer
+
+
+def made(what: str, number: int, at: int, of: Any) -> Event:
+    """One event; ``of`` is a product or lines."""
+    common: dict[str, Any] = {"message_id": f"m{number}", "customer": "c", "time_ms": at}
+    match what:
+        case "view":
+            return kinds.ProductViewed(**common, product_id=of)
+        case "add":
+            return kinds.CartAdded(**common, line=of)
+        case "remove":
+            return kinds.CartRemoved(**common, line=of)
+        case "set":
+            return kinds.CartViewed(**common, lines=of)
+        case "checkout":
+            return kinds.CheckoutStarted(**common, lines=of)
+        case "buy":
+            return kinds.Purchase(**common, order_id=f"o{number}", amount_minor=100, lines=of)
+        case _:
+            return kinds.OrderUpdated(**common, order_id=f"o{number}", amount_minor=100, lines=of)
+
+
+TEA, CUP = Line("tea", 2, 300), Line("cup", 1, 900)
+
+
+@pytest.mark.parametrize(
+    ("steps", "items", "value"),
+    [
+        ([("add", 0, TEA), ("add", 1, CUP)], 3, 1500),
+        ([("add", 0, TEA), ("add", 1, Line("tea", 1, 0))], 3, 900),
+        ([("add", 0, TEA), ("add", 1, Line("tea", 1, 200))], 3, 600),
+        ([("add", 0, TEA), ("remove", 1, Line("tea", 1))], 1, 300),
+        ([("add", 0, TEA), ("remove", 1, Line("tea", 2))], 0, 0),
+        ([("add", 0, TEA), ("remove", 1, Line("tea", 9))], 0, 0),
+        ([("remove", 0, TEA), ("add", 1, TEA)], 2, 600),
+        ([("add", 0, TEA), ("set", 1, (CUP,))], 1, 900),
+        ([("add", 0, TEA), ("set", 1, ())], 0, 0),
+        ([("set", 0, (TEA, CUP)), ("remove", 1, CUP)], 2, 600),
+        ([("set", 0, (TEA, Line("tea", 1, 300)))], 3, 900),
+        ([("set", 0, (Line("tea", 0, 300),))], 0, 0),
+        ([("add", 0, TEA), ("checkout", 1, (TEA, CUP))], 3, 1500),
+        ([("add", 0, TEA), ("buy", 1, (TEA,))], 0, 0),
+        ([("add", 0, TEA), ("buy", 1, ())], 0, 0),
+        ([("add", 0, TEA), ("buy", 1, ()), ("add", 2, CUP)], 1, 900),
+        ([("add", 0, TEA), ("update", 1, ())], 2, 600),
+        ([("buy", 1, ()), ("add", 0, TEA)], 0, 0),
+        ([("set", 2, (CUP,)), ("add", 1, TEA), ("set", 0, (TEA,))], 1, 900),
+    ],
+)
+def test_the_open_cart(steps: list[Any], items: int, value: int) -> None:
+    """Adds and removes build a cart, a view of the whole cart replaces it, a purchase empties it, in event time."""
+    cart = told(*steps).messages.cart(START + DAY)
+
+    assert (items, value) == (cart.items, cart.value_minor)
+
+
+def test_the_cart_of_an_instant_knows_nothing_of_later() -> None:
+    """Read as of an instant between two adds, the cart has only the first; it changed when that came."""
+    customer = told(("add", 0, TEA), ("add", 10, CUP))
+    cart = customer.messages.cart(START + 5 * 60_000)
+
+    assert (2, 600, START) == (cart.items, cart.value_minor, cart.changed_ms)
+
+
+def test_views_of_a_product_since_it_was_bought() -> None:
+    """Buying a product starts its count anew; views of 30 days and more ago don't count."""
+    minutes = 24 * 60
+    customer = told(
+        ("view", 0, "tea"),
+        ("view", 2 * minutes, "tea"),
+        ("view", 3 * minutes, "cup"),
+        ("buy", 4 * minutes, (CUP,)),
+        ("view", 5 * minutes, "cup"),
+    )
+    log = customer.messages
+
+    assert (2, 1, 4) == (
+        log.views_of("tea", START + 5 * DAY),
+        log.views_of("cup", START + 5 * DAY),
+        log.views(START + 5 * DAY),
+    )
+    assert 1 == log.views_of("tea", START + 30 * DAY)
+    assert 1 == log.views_of("cup", START + 3 * DAY)
+    assert 0 == log.views_of("pot", START + 5 * DAY)
+
+
+def test_lines_that_mean_nothing_any_more_are_dropped() -> None:
+    """After a set or a purchase, in whatever order it arrives, earlier lines are gone from the record."""
+    steps: list[Any] = [("add", n, Line(f"p{n}", 1, 100)) for n in range(50)]
+    reset = ("set", 60, (TEA,))
+
+    assert 1 == len(told(*steps, reset).messages.carts)
+    assert 1 == len(told(reset, *steps).messages.carts)
+    assert 0 == len(told(*steps, ("buy", 60, (TEA,))).messages.carts)
+
+
+def test_only_the_newest_baskets_are_kept() -> None:
+    """A bot's big orders leave the products of a few; each is at most so many lines."""
+    lines = tuple(Line(f"p{n}", 1, n) for n in range(MOST_LINES + 40))
+    log = told(*(("buy", n, lines) for n in range(40))).messages
+
+    assert MOST_BASKETS == len(log.baskets)
+    assert {MOST_LINES} == {len(products) for _, _, products in log.baskets}
+    assert log.times_ms[-1] == log.baskets[-1][0]
+
+
+def test_lines_of_most_value_are_kept_whatever_their_order() -> None:
+    """Of a basket too big, the same lines stay for every order of the lines."""
+    lines = [Line(f"p{n}", 1 + n % 3, n % 7) for n in range(200)]
+
+    assert kept_lines(lines) == kept_lines(lines[::-1])
+    assert MOST_LINES == len(kept_lines(lines))
+
+
+@pytest.mark.parametrize("which", [0, 20, 23])
+def test_a_forgotten_message_is_beyond_memory(which: int) -> None:
+    """A repeat of what has left the log, the very last of it included, is not taken for new."""
+    small = make_settings(memory_messages=16)
+    steps = [("view", n, "tea") for n in range(40)]
+    customer = told(*steps, settings=small)
+    before = encode(customer)
+
+    assert customer.apply(made("view", which, START + which * 60_000, "tea"), small) is Seen.BEYOND_MEMORY
+    assert before == encode(customer)
+    assert customer.apply(made("view", 24, START + 24 * 60_000, "tea"), small) is Seen.DUPLICATE
+
+
+def test_a_repeat_with_another_time_is_a_repeat() -> None:
+    """A sender that corrects its clock when it sends again is understood."""
+    customer = told(("view", 0, "tea"))
+
+    assert customer.apply(made("view", 0, START + 1234, "tea"), SETTINGS) is Seen.DUPLICATE
+    assert customer.apply(made("view", 0, START, "cup"), SETTINGS) is Seen.OTHER_BODY
+
+
+def test_the_same_fields_under_another_kind_are_another_body() -> None:
+    """An NPS answer of 5 and a CSAT answer of 5 with one id are not a repeat, nor is a complaint's end its beginning."""
+    common: dict[str, Any] = {"message_id": "m", "customer": "c", "time_ms": START}
+    for first, second in (
+        (kinds.NpsGiven(**common, score=5), kinds.CsatGiven(**common, score=5)),
+        (kinds.ComplaintOpened(**common, complaint_id="x"), kinds.ComplaintResolved(**common, complaint_id="x")),
+    ):
+        customer = Customer()
+
+        assert customer.apply(first, SETTINGS) is Applied.CHANGED
+        assert customer.apply(second, SETTINGS) is Seen.OTHER_BODY
