@@ -17,7 +17,9 @@ class Telemetry(msgspec.Struct):
 
     events: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (topic, kind)
     rejected: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)  # (topic, stage, reason)
-    ignored: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (topic, why): duplicate, unknown_event…
+    ignored: Counter[tuple[str, str]] = msgspec.field(
+        default_factory=Counter
+    )  # (topic, why): duplicate, unknown_event…
     actions: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, action kind)
     suppressed: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, reason)
     alerts: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (alert kind,)

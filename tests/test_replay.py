@@ -53,7 +53,9 @@ def history() -> list[bytes]:
             case 3:
                 lines.append(_line("Product Reviewed", customer, at, f"v{number}", product_id="cd", rating="2"))
     for number in range(40):
-        lines.append(_line("Product Viewed", "00001", f"1997-03-0{1 + number % 5}T08:00:00Z", f"w{number}", product_id="x"))
+        lines.append(
+            _line("Product Viewed", "00001", f"1997-03-0{1 + number % 5}T08:00:00Z", f"w{number}", product_id="x")
+        )
     return [
         *lines,
         b"not json",

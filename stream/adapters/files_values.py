@@ -51,7 +51,7 @@ def _instant_of_text(text: str, pattern: str, zone: str) -> str:
     try:
         if pattern in ("unix", "unix_ms"):
             return to_text(int(Decimal(text) * (1000 if pattern == "unix" else 1)))
-        at = datetime.fromisoformat(text) if pattern == "iso" else datetime.strptime(text, pattern)
+        at = datetime.fromisoformat(text) if pattern == "iso" else datetime.strptime(text, pattern)  # noqa: DTZ007  _utc adds the zone
     except (ArithmeticError, ValueError, OverflowError, OSError):
         raise RowError(f"{text!r} is not a time of format {pattern}") from None
     return _utc(at, zone, text)
@@ -74,7 +74,7 @@ def instant(value: Any, pattern: str, zone: str) -> str:
     if isinstance(value, datetime):
         return _utc(value, zone, str(value))
     if isinstance(value, date):
-        return _utc(datetime(value.year, value.month, value.day), zone, str(value))
+        return _utc(datetime(value.year, value.month, value.day), zone, str(value))  # noqa: DTZ001  _utc adds the zone
     return _instant_of_text(str(value).strip(), pattern, zone)
 
 

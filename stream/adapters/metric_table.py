@@ -7,6 +7,7 @@ counters; a customer's id is never a label. ``python -m stream.adapters.metric_t
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 import msgspec
@@ -124,4 +125,4 @@ This page is made from the code: `python -m stream.adapters.metric_table > docs/
 
 
 if __name__ == "__main__":
-    print(markdown_page(), end="")
+    sys.stdout.write(markdown_page())

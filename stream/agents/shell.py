@@ -135,7 +135,8 @@ class Shell:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._admin is not None:
             await _quietly(self._admin.close())
-        _log.info("stopped: all partitions are let go")
+        if self.status.assigned:
+            _log.info("stopped: all partitions are let go")
 
     # -- the group
 

@@ -19,7 +19,6 @@ from rich.console import Console
 from stream.adapters.broker import EmbeddedBroker
 from stream.adapters.broker.node import check_port, free_ports
 from stream.app import read_settings
-from stream.commands.demo_cdnow import CdnowPlay, cdnow_settings, orders_of
 from stream.commands.demo_shop import ShopPlay, shop_settings
 from stream.commands.demo_show import Show
 from stream.commands.demo_stage import Screen, begin_anew, perform
@@ -27,7 +26,6 @@ from stream.commands.demo_summary import in_words
 from stream.commands.demo_topics import Taker, TopicReader, make_topics
 from stream.commands.live import export_svg
 from stream.config import Settings
-from stream.datasets import CDNOW_END
 from stream.errors import WinbackError
 from stream.worker import set_up_logging
 
@@ -109,22 +107,17 @@ def demo(
     for number in (port, web):
         if number:
             check_port(number)
-    settings = msgspec.structs.replace(settings, web_host="127.0.0.1", web_port=web, kafka_security="plaintext")
+    settings = msgspec.structs.replace(
+        settings, web_host="127.0.0.1", web_port=web, kafka_security="plaintext", replication_factor=1
+    )
+    make_run = _shop(customers, rate, seed) if dataset is None else _cdnow(customers)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     told = Console(stderr=True)
     kafka = EmbeddedBroker(folder / "broker", port=port)
     try:
         with told.status("preparing") as status:
             kafka.start(status.update)
-        settings = msgspec.structs.replace(settings, broker=f"kafka://{kafka.bootstrap}", replication_factor=1)
-        if dataset is None:
-            shop = partial(ShopPlay, customers=customers or SHOP_CUSTOMERS, rate=rate, seed=seed)
-            run = _Run(shop_settings(settings), folder, "simulated shop", shop)
-        else:
-            orders = orders_of(customers)
-            run = _Run(
-                cdnow_settings(settings), folder, "CDNOW", partial(CdnowPlay, events=orders), "--until", CDNOW_END
-            )
+        run = make_run(msgspec.structs.replace(settings, broker=f"kafka://{kafka.bootstrap}"), folder)
         told.print(f"The worker's log: {run.log}", highlight=False, soft_wrap=True)
         finished = uvloop.run(run(kafka, duration, as_json))
         told.print("Stopping Kafka", highlight=False)
@@ -139,6 +132,24 @@ def demo(
         export_svg(run.show.figures, picture_file)
     summary = run.summary() | {"seconds": round(time.monotonic() - began, 1)}
     click.echo(orjson.dumps(summary) if as_json else in_words(summary), nl=as_json)
+
+
+def _shop(customers: int | None, rate: float, seed: int) -> Callable[[Settings, Path], _Run]:
+    def make(settings: Settings, folder: Path) -> _Run:
+        play = partial(ShopPlay, customers=customers or SHOP_CUSTOMERS, rate=rate, seed=seed)
+        return _Run(shop_settings(settings), folder, "simulated shop", play)
+
+    return make
+
+
+def _cdnow(customers: int | None) -> Callable[[Settings, Path], _Run]:
+    # Scoring needs the processor, whose model library takes a second to import: the shop's first view needn't wait for it.
+    from stream.commands.demo_cdnow import CdnowPlay, cdnow_settings, orders_of
+    from stream.datasets import CDNOW_END
+
+    # Read before anything is started: the package with the data may be missing.
+    play = partial(CdnowPlay, events=orders_of(customers))
+    return lambda settings, folder: _Run(cdnow_settings(settings), folder, "CDNOW", play, "--until", CDNOW_END)
 
 
 class _Run:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from stream.adapters.broker import EmbeddedBroker
+from stream.adapters.broker import BrokerFailed, EmbeddedBroker
 from stream.adapters.broker.lock import FolderLock
 from stream.commands.demo_show import Show
 from stream.commands.demo_topics import TopicReader
@@ -87,6 +87,10 @@ async def perform(
             for task in done:
                 await task
             await show.look()
+        except BrokerFailed:
+            # It would wait for the broker to come back.
+            show.worker.kill()
+            raise
         finally:
             for task in tasks:
                 task.cancel()

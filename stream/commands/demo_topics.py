@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -46,7 +48,9 @@ class TopicReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
+        # With the broker gone, the client hands on the cancellation of its own tasks.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._consumer.stop()
 
     async def run(self) -> None:
         """Reads until cancelled."""

@@ -78,6 +78,11 @@ class DemoWorker:
         answer: Mapping[str, Any] = orjson.loads(body) if body else {}
         return bool(answer.get("caught_up"))
 
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+
     async def stop(self) -> int | None:
         """Asks it to leave the group and end, and waits for that. The exit code, ``None`` if it never ran."""
         if self._session is not None:

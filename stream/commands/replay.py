@@ -22,7 +22,9 @@ from stream.rules.loader import load_rules
 
 @click.command(short_help="Run history through the same code as live.")
 @click.argument("events", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--out", "out_dir", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
+@click.option(
+    "--out", "out_dir", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write."
+)
 @click.option("--rules", "rules_dir", default=None, help="Folder of rule files; default: the shipped library.")
 @click.option("--until", default=None, metavar="TIME", help="Stop at this instant; later events are refused.")
 @click.option("--score-at", multiple=True, metavar="TIME", help="Also write every buyer's churn score as of then.")

@@ -12,7 +12,9 @@ from stream import contract
 
 @click.command(short_help="Print, write or check the message contract.")
 @click.argument("name", required=False)
-@click.option("--check", is_flag=True, help="Compare the generated files in --dir with the code; exit 1 when they differ.")
+@click.option(
+    "--check", is_flag=True, help="Compare the generated files in --dir with the code; exit 1 when they differ."
+)
 @click.option("--write", "do_write", is_flag=True, help="Write the generated files to --dir.")
 @click.option("--dir", "folder", default="schemas", show_default=True, type=click.Path(path_type=Path, file_okay=False))
 def schemas(name: str | None, check: bool, do_write: bool, folder: Path) -> None:

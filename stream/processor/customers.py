@@ -140,7 +140,9 @@ class CustomerWork:
         """
         customer_hash = hash64(profile.customer_id)
         memory = customer.memory
-        while (grid_ms := self._next_grid(profile, customer, customer_hash)) is not None and grid_ms <= profile.as_of_ms:
+        while (
+            grid_ms := self._next_grid(profile, customer, customer_hash)
+        ) is not None and grid_ms <= profile.as_of_ms:
             at = profile if grid_ms == profile.as_of_ms else self.profile(profile.customer_id, customer, grid_ms)
             memory.grid_ms = grid_ms
             before = len(self.scorer.matured)

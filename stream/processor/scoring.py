@@ -114,6 +114,4 @@ class Scorer:
 
     def _ref(self, probability: float | None, abstained: str | None) -> ScoreRef:
         labels = 0 if self._model is None else self._model.labels
-        return ScoreRef(
-            churn_probability=probability, model_day=self._model_day, labels=labels, abstained=abstained
-        )
+        return ScoreRef(churn_probability=probability, model_day=self._model_day, labels=labels, abstained=abstained)

@@ -130,9 +130,7 @@ class Engine:
                     experiment=Experiment(),
                     state=state_ref(case.profile, self._settings.currency),
                     score=score.ref,
-                    explanation=Explanation(
-                        text=_sentence(rule, named), matched=named, contributions=score.explain()
-                    ),
+                    explanation=Explanation(text=_sentence(rule, named), matched=named, contributions=score.explain()),
                     governance=verdicts,
                     cause=cause,
                 )

@@ -6,7 +6,6 @@ from stream.events import kinds
 from stream.events.kinds import Event
 from stream.rules.vocabulary import EventFacts
 
-
 NOTHING = EventFacts(kind="")
 """Stands for the event where a timer or an alert triggers the rule."""
 

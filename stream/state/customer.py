@@ -15,7 +15,7 @@ from stream.events.hashing import hash64
 from stream.events.instants import day_of
 from stream.events.kinds import Event
 from stream.state.memory import Memory
-from stream.state.messages import Entry, MessageLog, Seen, Trace, kept_lines
+from stream.state.messages import Entry, MessageLog, Seen, Trace, kept_lines, product_code
 from stream.state.orders import Applied, OrderBook
 from stream.state.person import Answer, Person, keep_answer
 
@@ -182,7 +182,7 @@ def _entry(event: Event, message: int, body: int) -> Entry:
     """What the log of messages keeps of an event."""
     at = event.time_ms
     if isinstance(event, kinds.ProductViewed):
-        return Entry(at, message, body, Trace.VIEWED, hash64(event.product_id))
+        return Entry(at, message, body, Trace.VIEWED, product_code(event.product_id))
     if isinstance(event, kinds.CartAdded):
         return Entry(at, message, body, Trace.CART_ADDED, lines=kept_lines((event.line,)))
     if isinstance(event, kinds.CartRemoved):

@@ -51,7 +51,7 @@ class Mark(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def clamped(self) -> bool:
-        """More was refunded than the order was worth."""
+        """More was refunded than the order was worth. Computed when read: the order, or its update, may come later."""
         return self.amount_minor != PENDING and self.back_minor > self.amount_minor
 
 
@@ -61,8 +61,6 @@ class Applied(enum.Enum):
     CHANGED = "changed"
     UPDATED = "updated"
     """A later send of a known order took its place."""
-    CLAMPED = "refund_clamped"
-    """A refund was taken, but it asks back more than is left of its order."""
     DUPLICATE = "duplicate"
     SUPERSEDED = "superseded"
     """A send of a known order that is older than the one that counts."""
@@ -149,7 +147,7 @@ class OrderBook(msgspec.Struct, array_like=True):
             return Applied.BEYOND_MEMORY
         mark.refunds = sorted([*mark.refunds, (message, WHOLE if amount_minor is None else amount_minor)])
         self._settle(key, mark)
-        return Applied.CLAMPED if mark.clamped else Applied.CHANGED
+        return Applied.CHANGED
 
     def cancel(self, key: int, time_ms: int, *, memory_days: int, memory_orders: int) -> Applied:
         """Cancels an order for good: later sends of it don't bring it back."""
@@ -164,8 +162,14 @@ class OrderBook(msgspec.Struct, array_like=True):
 
     def windows(self, day: int) -> tuple[Window, Window, Window, Window]:
         """Frequency and monetary value of `WINDOWS_DAYS` as of a UTC day: days d with day − W < d ≤ day."""
-        w7, w30, w90, w365 = (self._window(day, days) for days in WINDOWS_DAYS)
-        return w7, w30, w90, w365
+        end = bisect_left(self.times_ms, (day + 1) * DAY_MS)
+        d7, d30, d90, d365 = WINDOWS_DAYS
+        return (
+            self._window(day, d7, end),
+            self._window(day, d30, end),
+            self._window(day, d90, end),
+            self._window(day, d365, end),
+        )
 
     def lifetime(self) -> Window:
         """All orders that count, ever."""
@@ -217,11 +221,10 @@ class OrderBook(msgspec.Struct, array_like=True):
         nets = self.nets_minor
         return next((at for at in range(len(nets) - 1, -1, -1) if nets[at]), None)
 
-    def _window(self, day: int, days: int) -> Window:
-        times_ms = self.times_ms
+    def _window(self, day: int, days: int, end: int) -> Window:
         first = day - days + 1
-        start = bisect_left(times_ms, first * DAY_MS)
-        nets = self.nets_minor[start : bisect_left(times_ms, (day + 1) * DAY_MS, start)]
+        start = bisect_left(self.times_ms, first * DAY_MS, 0, end)
+        nets = self.nets_minor[start:end]
         count, amount = len(nets) - nets.count(0), sum(nets)
         for at in reversed(self.frozen):
             if at < first:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -49,7 +50,8 @@ class WebServer(Service):
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
-            raise PortInUse(f"the web port {host}:{port} can't be opened: {error.strerror}; see --web-port") from error
+            why = os.strerror(error.errno or 0).lower()
+            raise PortInUse(f"the web port {host}:{port} can't be opened ({why}); see --web-port") from error
         self.port = self._runner.addresses[0][1]
         _log.info("web: http://%s:%d (/health /ready /metrics /customers/ID)", host, self.port)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from stream.adapters.files import Progress, Rejects
-from stream.adapters.files_import import Plan, Ready, prepared
+from stream.adapters.files_import import Plan, Ready, Refused, prepared
 from stream.adapters.files_mapping import MappingError, load
 from stream.adapters.files_rows import Bad
 from stream.adapters.files_values import RowError, number
@@ -55,12 +56,18 @@ def shop(folder: Path, sales: str = SALES, mapping: str = RETAIL) -> Plan:
     return plan
 
 
+def items(plan: Plan, path: Path, skip: int = 0) -> list[Ready | Refused]:
+    """All items of a file, from one on."""
+    with closing(plan.table(path)) as table:
+        return list(prepared(table, plan, Settings(), skip))
+
+
 def outcome(plan: Plan, skip: int = 0) -> tuple[list[dict[str, Any]], list[Bad]]:
     """Messages and bad rows of a plan's files."""
     good: list[dict[str, Any]] = []
     bad: list[Bad] = []
     for path in plan.files:
-        for item in prepared(plan.table(path), plan, Settings(), skip):
+        for item in items(plan, path, skip):
             if isinstance(item, Ready):
                 good.append(json.loads(item.value, parse_float=Decimal))
             else:
@@ -165,10 +172,10 @@ def test_skipping_items_gives_exactly_the_rest(tmp_path: Path) -> None:
         SALES + "9;A;x;05.07.2025 09:00;1,00;7\n9;A;1;05.07.2025 09:00;1,00;7\n" + "10;A;1;06.07.2025 09:00;1,00;7\n"
     )
     plan = shop(tmp_path, sales)
-    whole = list(prepared(plan.table(plan.files[0]), plan, Settings()))
+    whole = items(plan, plan.files[0])
 
     for skip in range(len(whole) + 1):
-        assert whole[skip:] == list(prepared(plan.table(plan.files[0]), plan, Settings(), skip))
+        assert whole[skip:] == items(plan, plan.files[0], skip)
 
 
 def test_every_mistake_of_a_mapping_is_told_at_once_with_its_place(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 
 from stream.adapters.broker import EmbeddedBroker
-from stream.adapters.files_routing import topic_names
 from stream.cli import main
 from stream.commands.produce import send_file
 from stream.config import DAY_MS, Settings
@@ -23,16 +22,16 @@ from stream.events.codec import Decoder
 from stream.events.instants import parse_ms, to_text
 from stream.events.kinds import Event
 from stream.events.record import Record
-from stream.events.rejected import Ignored, Rejected
+from stream.events.rejected import Ignored
 from stream.processor.partition import PARTITION_KEY
 from stream.replay import Replay, read_history
 from stream.rules.loader import load_rules
 from stream.simulate import Shop
 from stream.state.customer import Customer, decode
-from tests.agents.harness import WorkerProcess, committed, make_topics, produce, settings_for, until
+from tests.agents.harness import WorkerProcess, committed, make_topics, settings_for, until
 
 START = parse_ms("2026-01-01T00:00:00Z")
-LEARNING = {"churn_horizon_days": 14, "churn_min_labels": 40, "churn_quiet_days": 3}
+LEARNING: dict[str, Any] = {"churn_horizon_days": 14, "churn_min_labels": 40, "churn_quiet_days": 3}
 """Labels mature within the test's weeks, so the model, its alerts and the days' versions are part of the comparison."""
 
 
@@ -171,7 +170,9 @@ def test_every_good_line_is_applied_and_every_bad_one_has_its_reason(broker: Emb
     for line in spoilt.read_bytes().split(b"\n"):
         if line:
             result = decoder.decode(Record("", 0, -1, parse_ms("2026-11-22"), None, line))
-            verdicts["good" if isinstance(result, Event) else result.why if isinstance(result, Ignored) else result.reason] += 1
+            verdicts[
+                "good" if isinstance(result, Event) else result.why if isinstance(result, Ignored) else result.reason
+            ] += 1
     assert 200_000 == verdicts.total()
 
     async def scenario() -> tuple[Counter[str], Counter[str]]:

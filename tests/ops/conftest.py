@@ -1,6 +1,6 @@
 """Checks that need a system tool (``prometheus``, ``promtool``, ``docker-compose``) run wherever it is on the PATH.
 
-Where it isn't, they are taken out and the summary says so; with ``WINBACK_REQUIRE_TOOLS=1`` they fail instead.
+Where it isn't, they are taken out and the summary says so; with ``REQUIRE_SYSTEM_TOOLS=1`` they fail instead.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _missing(item: pytest.Item) -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("WINBACK_REQUIRE_TOOLS") == "1":
+    if os.environ.get("REQUIRE_SYSTEM_TOOLS") == "1":
         return
     dropped = [item for item in items if _missing(item)]
     if dropped:
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if missing := _missing(item):
-        pytest.fail(f"not on the PATH, though WINBACK_REQUIRE_TOOLS=1: {', '.join(missing)}", pytrace=False)
+        pytest.fail(f"not on the PATH, though REQUIRE_SYSTEM_TOOLS=1: {', '.join(missing)}", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -144,7 +144,7 @@ def source() -> Iterator[Source]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name in the base class
             """Keeps the test's output readable."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -16,7 +16,7 @@ import yaml
 from stream.adapters.metric_table import METRICS
 
 if TYPE_CHECKING:
-    from conftest import Prometheus
+    from tests.ops.conftest import Prometheus
 
 GRAFANA = Path(__file__).parents[2] / "grafana"
 DASHBOARD: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "winback.json").read_text(encoding="utf-8"))

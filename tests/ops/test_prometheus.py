@@ -13,7 +13,7 @@ import yaml
 from stream.adapters.metric_table import METRICS
 
 if TYPE_CHECKING:
-    from conftest import Prometheus
+    from tests.ops.conftest import Prometheus
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "grafana" / "prometheus"

@@ -73,9 +73,7 @@ class Wall:
     def __init__(self, *, number: int = 0, partitions: int = 1, **values: Any) -> None:
         self.settings = Settings(partitions=partitions, **values)
         self.store: dict[bytes, bytes] = {}
-        self.partition = Partition(
-            self.settings, RULES, partition=number, partitions=partitions, store=self.store
-        )
+        self.partition = Partition(self.settings, RULES, partition=number, partitions=partitions, store=self.store)
         self.partition.recover(NOW)
         self.offset = 0
         self.told: list[Outcome] = []
@@ -152,7 +150,10 @@ def test_strays_go_to_the_partition_that_owns_them() -> None:
 
     (stray,) = [m for m in out.messages if m.stream is Stream.REPARTITION]
     assert (owner, b"ann", record.value, (("trace", b"7"),)) == (
-        stray.partition, stray.key, stray.value, stray.headers,
+        stray.partition,
+        stray.key,
+        stray.value,
+        stray.headers,
     )
     assert b"ann" not in wall.store
 

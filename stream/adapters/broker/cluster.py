@@ -140,6 +140,8 @@ class EmbeddedBroker:
         if self._lock is None or self._archive is None:
             raise BrokerFailed("the cluster isn't running, so no node of it can be restarted")
         again = self._nodes[node - 1]
+        if again.process is not None and again.process.exit_code is not None:
+            again.wait_ended()
         again.launch(self._class_path, self._archive.jvm_flags(), self._lock.node_fd)
         again.wait_ready(time.monotonic() + timeout_seconds)
 

@@ -160,4 +160,7 @@ def free_ports(count: int) -> list[int]:
 
 def wait_any_ended(nodes: Sequence[Node], timeout_seconds: float | None) -> None:
     """Wait until one of the nodes' JVMs ends, or the time is up."""
-    select.select([node.process for node in nodes if node.process is not None], [], [], timeout_seconds)
+    running = [node.process for node in nodes if node.process is not None]
+    for process in select.select(running, [], [], timeout_seconds)[0]:
+        # Its pipe closes a moment before its exit code can be read.
+        process.settle()

@@ -53,6 +53,10 @@ class TiedProcess:
         """None while it runs."""
         return self._process.poll()
 
+    def settle(self) -> None:
+        """Wait until the exit code of a process that is ending is known."""
+        self._process.wait()
+
     def ask_to_end(self) -> None:
         """Begin an orderly end (SIGTERM, then SIGKILL after the grace); returns at once."""
         with contextlib.suppress(OSError):

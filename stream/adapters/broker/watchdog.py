@@ -60,9 +60,9 @@ def main(arguments: list[str]) -> int:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=(lambda: _die_with(me)) if sys.platform == "linux" else None,
+            preexec_fn=(lambda: _die_with(me)) if sys.platform == "linux" else None,  # noqa: PLW1509  no threads yet
         )
-    print(process.pid, flush=True)
+    print(process.pid, flush=True)  # noqa: T201  the parent reads it
     threading.Thread(target=_obey_owner, args=(process, owner, float(grace)), daemon=True).start()
     code = process.wait()
     return code if code >= 0 else 128 - code
