@@ -101,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     web_token: Annotated[str, Help("bearer token of the HTTP API, or `file:/path`", secret=True)] = ""
     # -- housekeeping
     data_dir: Annotated[str, Help("folder of the embedded broker and of local state")] = ".winback"
+    maven_repository: Annotated[str, Help("where the embedded broker's jars come from; empty: Maven Central")] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Help("what the log shows")] = "info"
 
     @property

@@ -135,7 +135,7 @@ def reason(explanation: Mapping[str, Any]) -> str:
             shown = f"{actual:.3g}" if isinstance(actual, float) else actual
             facts.append(f"{name[1].replace('_', ' ')} {shown}")
     text: str = explanation["text"]
-    return ", ".join(facts) or text.partition(" Because ")[0]
+    return ", ".join(dict.fromkeys(facts)) or text.partition(" Because ")[0]
 
 
 class ShopClock:
