@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 import threading
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from stream.cli import main
+from stream.commands.customer import card
 from stream.testing import Shop
 from stream.web.ports import Elsewhere, NotYet
 from stream.web.server import make_application
@@ -149,3 +152,20 @@ def test_a_token_is_sent_and_its_lack_explained() -> None:
 
     assert (0, 0, 1) == (given.exit_code, by_environment.exit_code, missing.exit_code)
     assert "--token" in missing.stderr
+
+
+def test_the_risk_is_shown_with_the_reasons_that_the_worker_gives() -> None:
+    """What speaks for leaving and what against it, in words."""
+    known = Worker().customer(ANN)
+    assert known is not None
+    reasons = [
+        {"feature": "silence", "value": 41.0, "log_odds": 0.9, "text": "no purchase for 41 days"},
+        {"feature": "loyalty", "value": 9.0, "log_odds": -0.4, "text": ""},
+    ]
+    told = {"churn_probability": 0.81, "churn_abstained": None, "model_day": "2026-01-20", "churn_reasons": reasons}
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(card(known | told))
+    text = console.export_text()
+
+    for part in ("81% by the model of 2026-01-20", "▲ no purchase for 41 days", "▼ loyalty"):
+        assert part in text
