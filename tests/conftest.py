@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from stream.actions.message import Message, Stream
+from stream.adapters.broker import EmbeddedBroker
 from stream.churn.features import LAYOUT, NAMES
 from stream.churn.model import FrozenModel
 from stream.churn.quality import UNKNOWN
@@ -70,6 +72,13 @@ def story() -> dict[Stream, list[Message]]:
         for message in out.messages:
             found[message.stream].append(message)
     return found
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """One real single-node Kafka for all tests; unique topic names and app ids keep them apart."""
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
 
 
 collect_ignore_glob = ["typing/*"]

@@ -5,6 +5,7 @@ Where it isn't, they are taken out and the summary says so; with ``REQUIRE_SYSTE
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -18,17 +19,22 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 
 from stream.actions.message import Message, Stream
-from stream.adapters.metrics import Metrics, ModelQuality
+from stream.adapters.broker import EmbeddedBroker
+from stream.adapters.files_routing import topic_names
+from stream.adapters.files_send import BulkSender
+from stream.agents.connection import client_options
+from stream.config import DAY_MS, Settings
+from stream.events.instants import parse_ms
 from stream.outcome import Outcome
+from stream.simulate import Shop
+from tests.agents.harness import WorkerProcess, make_topics, settings_for
 
 ROOT = Path(__file__).parents[2]
 _left_out = pytest.StashKey[dict[str, list[str]]]()
@@ -99,27 +105,6 @@ def fill(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def busy_metrics() -> tuple[Metrics, Callable[[], None]]:
-    """The metrics of a worker at work, and what makes it work on."""
-    metrics = Metrics(CollectorRegistry())
-    metrics.set_broker_up(True)
-    metrics.set_ready(None)
-    metrics.set_lag("crm.browses.v1", 0, 17)
-    metrics.set_offset("crm.browses.v1", 0, 4_711)
-    metrics.set_clock(0, 1_700_000_000_000)
-    metrics.set_recovery(0, 1.5, 1.0)
-    metrics.set_epoch(19_675, 19_675)
-    quality = ModelQuality(19_675, 5_000, False, auc=0.8, brier=0.17, calibration_error=0.03, lift_quality=0.6)
-    metrics.set_model(quality)
-
-    def work() -> None:
-        metrics.observe(fill(Outcome()), partition=0, commit_ms=7)
-        metrics.observe_batch(590, 0.02)
-        metrics.observe_transaction(0.03)
-
-    return metrics, work
-
-
 @pytest.fixture
 def everything() -> Callable[[Outcome], Outcome]:
     """What fills an outcome with everything that a worker can report."""
@@ -127,38 +112,60 @@ def everything() -> Callable[[Outcome], Outcome]:
 
 
 @pytest.fixture(scope="session")
-def source() -> Iterator[Source]:
-    """An HTTP server that exposes the metrics of a worker which does more work before every scrape."""
-    metrics, work = busy_metrics()
+def source(broker: EmbeddedBroker) -> Iterator[Source]:
+    """A real worker with a simulated shop before it: a day of events, some broken, some twice, every half second.
+
+    On the event clock, so that labels mature and the model has figures within seconds; days without end, so that every
+    scrape finds something new.
+    """
     token = "s3cret-of-the-test"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = settings_for(
+        broker.bootstrap,
+        clock="event",
+        partitions=2,
+        web_port=port,
+        web_token=token,
+        churn_horizon_days=7,
+        churn_min_labels=30,
+        churn_quiet_days=2,
+    )
+    asyncio.run(make_topics(settings))
+    ended = threading.Event()
+    feeder = threading.Thread(target=lambda: asyncio.run(_feed(settings, ended)))
+    with WorkerProcess(settings, "worker", module="stream") as worker:
+        feeder.start()
+        try:
+            yield Source(f"127.0.0.1:{port}", token)
+            assert worker.process.poll() is None, worker.log
+        finally:
+            ended.set()
+            feeder.join()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.headers.get("Authorization") != f"Bearer {token}":
-                self.send_error(401)
-                return
-            work()
-            body, content_type = metrics.exposition(self.headers.get("Accept", ""))
-            self.send_response(200)
-            self.send_header("Content-Type", content_type)
-            self.end_headers()
-            self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name in the base class
-            """Keeps the test's output readable."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield Source(f"127.0.0.1:{server.server_address[1]}", token)
-        server.shutdown()
-        thread.join()
+async def _feed(settings: Settings, ended: threading.Event) -> None:
+    """Sends a day of the shop at a time until it is told to end."""
+    start = parse_ms("2026-01-01T00:00:00Z")
+    shop = Shop(13, 200, start)
+    names = topic_names(settings)
+    day = 0
+    async with BulkSender(client_options(settings)) as sender:
+        await sender.open_topics(settings.input_topics)
+        while not ended.is_set():
+            day += 1
+            for number, (kind, key, value) in enumerate(shop.lines(start + day * DAY_MS, broken_share=0.02)):
+                for _ in range(2 if number % 50 == 0 else 1):
+                    sender.add(names[kind], key, value, ())
+            await sender.flush()
+            await asyncio.to_thread(ended.wait, 0.5)
 
 
 class Prometheus:
     """The HTTP API of a running Prometheus."""
 
-    def __init__(self, url: str, patience_seconds: float = 60) -> None:
+    def __init__(self, url: str, patience_seconds: float = 150) -> None:
         self.url = url
         self.patience_seconds = patience_seconds
 
