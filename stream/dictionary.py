@@ -125,6 +125,7 @@ VIEW: dict[str, tuple[str, str]] = {
     "tier": ("name", "tier by fixed thresholds, below"),
     "churn_probability": ("0–1", "P(no purchase within the horizon), `null` without a model or a purchase"),
     "churn_abstained": ("text", "why the probability must not be acted upon, `null` when it may"),
+    "churn_reasons": ("", "the strongest reasons, each with its value, its part of the log-odds and words"),
     "model_day": ("date", "which day's version of the model scored"),
     "first_purchase_at": ("RFC 3339", "first order that counts"),
     "last_purchase_at": ("RFC 3339", "last order that counts"),

@@ -155,6 +155,17 @@ class Inbox:
         """Whether a topic has nothing waiting though it has not been fetched up to its end."""
         return any(not feed.rows and feed.expected < ends.get(topic, 0) for topic, feed in self._feeds.items())
 
+    def missing(self, end_of: Callable[[str], int | None]) -> frozenset[tuple[str, int]]:
+        """(topic, offset) of what would be next of topics that have nothing waiting, though more of them is known or
+        nothing is known yet."""
+        found = []
+        for topic, feed in self._feeds.items():
+            if not feed.rows:
+                end = end_of(topic)
+                if end is None or feed.expected < end:
+                    found.append((topic, feed.expected))
+        return frozenset(found)
+
     def waiting(self, topic: str) -> int:
         """Records of a topic that wait here."""
         return len(self._feeds[topic].rows)

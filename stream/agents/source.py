@@ -28,6 +28,9 @@ class Source(Protocol):
     def shut(self, partition: int, topics: Iterable[str]) -> None:
         """Deliver them no more for now."""
 
+    def end(self, topic: str, partition: int) -> int | None:
+        """End of a topic's partition as the last fetch saw it, ``None`` before the first."""
+
     async def commit(self, offsets: Mapping[TP, int]) -> None:
         """Commit as a member of the group."""
 
@@ -54,6 +57,10 @@ class ConsumerSource:
     def shut(self, partition: int, topics: Iterable[str]) -> None:
         """Deliver them no more for now."""
         self._consumer.shut([TP(topic, partition) for topic in topics])
+
+    def end(self, topic: str, partition: int) -> int | None:
+        """End of a topic's partition as the last fetch saw it, ``None`` before the first."""
+        return self._consumer.end(TP(topic, partition))
 
     async def commit(self, offsets: Mapping[TP, int]) -> None:
         """Commit as a member of the group."""

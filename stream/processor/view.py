@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stream.config import Settings
 from stream.events.instants import to_text
 from stream.state.customer import Customer
@@ -42,6 +44,7 @@ def customer_view(
         "tier": profile.tier,
         "churn_probability": score.ref.churn_probability,
         "churn_abstained": score.ref.abstained,
+        "churn_reasons": [msgspec.to_builtins(reason) for reason in score.explain()],
         "model_day": score.ref.model_day,
         "first_purchase_at": None if first_ms is None else to_text(first_ms),
         "last_purchase_at": None if last_ms is None else to_text(last_ms),

@@ -11,11 +11,9 @@ from rich.console import Console
 
 from stream.adapters.metric_table import METRICS
 from stream.commands import live_figures
-from stream.commands.live import LiveView, export_svg, picture
+from stream.commands.live import LiveView, picture
 from stream.commands.live_figures import LiveFigures, samples
 from tests.commands.live_figures_example import example
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 def screen(figures: LiveFigures, width: int, height: int) -> list[str]:
@@ -118,10 +116,3 @@ def test_on_a_terminal_the_old_screen_comes_back() -> None:
     assert (
         out.getvalue().index("\x1b[?1049h") < out.getvalue().index("Churn model") < out.getvalue().index("\x1b[?1049l")
     )
-
-
-def test_the_picture_of_the_readme_is_current(tmp_path: Path) -> None:
-    """Renew with `python tests/commands/live_figures_example.py docs/live-view.svg`."""
-    export_svg(example(), tmp_path / "now.svg")
-
-    assert (DOCS / "live-view.svg").read_text(encoding="utf-8") == (tmp_path / "now.svg").read_text(encoding="utf-8")
