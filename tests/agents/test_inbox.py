@@ -128,3 +128,15 @@ def test_whatever_gets_lost_on_the_way_every_record_comes_out_once(
 
     assert list(range(len(out))) == out
     assert box.expected["a"] == len(out) + len(box)
+
+
+def test_a_topic_that_has_more_is_missed_until_it_comes() -> None:
+    """Only topics with nothing waiting are missed: those that are known to go on, and those of which nothing is known."""
+    box = inbox("a", "b", "c")
+    box.put(chunk("a", [0, 1]))
+    ends = {"a": 9, "b": 3, "c": 0}
+
+    assert {("b", 0)} == box.missing(ends.get)
+    assert {("b", 0), ("c", 0)} == box.missing({"a": 9}.get)
+    box.put(chunk("b", [0], following=3))
+    assert frozenset() == box.missing(ends.get)

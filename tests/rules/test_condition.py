@@ -38,6 +38,9 @@ def reference(text: str, roots: dict[str, dict[str, Any]]) -> object:
         return cel.evaluate(text, roots)
     except (ArithmeticError, ValueError):
         return ERROR
+    except TypeError:
+        # Of checked text it complains only when not-a-number is ordered against an int; the case stands below.
+        assume(False)  # noqa: FBT003
 
 
 def unchecked(text: str) -> Condition:
@@ -68,6 +71,7 @@ def test_conditions_agree_with_an_independent_cel(text: str, roots: dict[str, di
         ("1.0 / 0.0 > 1e300 && -1.0 / 0.0 < -1e300", True),
         ("0.0 / 0.0 == 0.0 / 0.0", False),
         ("0.0 / 0.0 in [0.0 / 0.0]", False),
+        ("0.0 / 0.0 < 1 || 0.0 / 0.0 >= 1", False),
         ("1 == 1.0 && 1 < 1.5 && 2 in [1.0, 2.0]", True),
         ("9007199254740993 == 9007199254740992.0", False),
         ('size("Ä漢") == 2', True),
