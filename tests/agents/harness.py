@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -148,7 +149,10 @@ class WorkerProcess:
         self.process.wait()
 
     def stop(self, seconds: float = 30.0) -> int:
-        """As an operator would; the exit code."""
+        """As an operator would, of a worker that has started; the exit code."""
+        deadline = time.monotonic() + seconds
+        while "web: http" not in self.log and self.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
