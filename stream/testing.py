@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ import orjson
 from stream.actions.message import Message, Stream
 from stream.churn.model import FrozenModel
 from stream.config import Settings
-from stream.events.instants import day_of, parse_ms, to_text
+from stream.events.instants import DAY_MS, day_of, parse_ms, to_text
 from stream.events.record import Headers, Record
 from stream.outcome import Outcome
 from stream.processor import Partition
@@ -51,10 +51,12 @@ class Shop:
         self.coordinator = Coordinator(self.settings, 1)
         self.outcomes: list[Outcome] = []
         self._model: FrozenModel | None = None
-        self._epoch: Epoch | None = None
+        self.epoch: Epoch | None = None
         self._sent = 0
         self._taken = 0
         self._failures = 0
+        self.keep_outcomes = True
+        """Whether `take` may be asked; a shop with millions of events would keep millions of outcomes."""
 
     def send(
         self, name: str, customer: str, at: str | int, *, message_id: str | None = None, headers: Headers = (), **p: Any
@@ -70,6 +72,12 @@ class Shop:
         self.wait_until(at_ms)
         topic = self.settings.topic_purchases
         self._step(lambda: self.partition.apply([Record(topic, 0, -1, -1, None, value, headers)], at_ms))
+
+    def send_records(self, records: Sequence[Record], at: str | int) -> None:
+        """Sends a batch of records of one UTC day, in order of time, the last of which is of ``at``."""
+        at_ms = parse_ms(at) if isinstance(at, str) else at
+        self.wait_until(at_ms - at_ms % DAY_MS)
+        self._step(lambda: self.partition.apply(records, at_ms))
 
     def wait_until(self, at: str | int) -> None:
         """Lets time pass with no event."""
@@ -96,15 +104,15 @@ class Shop:
     def teach(self, *, thresholds: Thresholds | None = None, model: FrozenModel | None = None) -> None:
         """Gives the shop a population or a churn model, as if the epoch of its day had said so; it stays."""
         self._model = model or self._model
-        self._epoch = Epoch(day=day_of(self.partition.now_ms), thresholds=thresholds, model=self._model)
-        self.partition.adopt(self._epoch)
+        self.epoch = Epoch(day=day_of(self.partition.now_ms), thresholds=thresholds, model=self._model)
+        self.partition.adopt(self.epoch)
 
     def restart(self) -> None:
         """Crash marker: kills the process and starts another on the committed state and the latest epoch."""
         self.partition = Partition(self.settings, self.rules, partition=0, partitions=1, store=self.store)
         self.partition.recover(0)
-        if self._epoch is not None:
-            self.partition.adopt(self._epoch)
+        if self.epoch is not None:
+            self.partition.adopt(self.epoch)
 
     def fail_next(self, times: int = 1) -> None:
         """Crash marker: the transactions of the next steps are aborted, so each is rolled back and done again."""
@@ -121,14 +129,15 @@ class Shop:
     def _sink(self, out: Outcome) -> None:
         self.store.update((key, value) for key, value in out.changed.items() if value is not None)
         self.partition.commit()
-        self.outcomes.append(out)
+        if self.keep_outcomes:
+            self.outcomes.append(out)
         for m in out.messages:
             if m.stream is Stream.CONTRIBUTIONS and m.value:
                 self.coordinator.contribute(decode_contribution(m.value))
         epoch = self.coordinator.fold()
         if epoch is not None:
             epoch.model = self._model or epoch.model
-            self._epoch = epoch
+            self.epoch = epoch
             self.partition.adopt(epoch)
 
 

@@ -57,7 +57,7 @@ def events(
     draw = np.random.Generator(np.random.PCG64(seed))
     settings = Settings()
     browses, purchases, feedback = settings.topic_browses, settings.topic_purchases, settings.topic_feedback
-    keys = [b"c%07d" % number for number in draw.permutation(customers).tolist()]
+    keys = ranked_keys(customers)
     weights = np.cumsum((np.arange(customers) + 1.0 + _FLAT_RANKS) ** -_EXPONENT)
     shares = np.cumsum(_SHARES)
     catalogue = [_product(number, cents) for number, cents in enumerate(draw.integers(300, 9_000, _PRODUCTS).tolist())]
@@ -109,6 +109,12 @@ def events(
                 )  # fmt: skip
             else:
                 yield feedback, key, _SCORED % (b"NPS Submitted", message_id, key, at, milliseconds, chance % 11)
+
+
+def ranked_keys(customers: int) -> list[bytes]:
+    """The customers from the busiest to the quietest: the same for every seed, so that history and load agree."""
+    shuffled = np.random.Generator(np.random.PCG64(customers)).permutation(customers)
+    return [b"c%07d" % number for number in shuffled.tolist()]
 
 
 def write(
