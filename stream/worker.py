@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -26,6 +27,12 @@ _QUIET = {
 _STOP_SECONDS = 60.0
 """Longest wait for an orderly stop: the running transactions (30 s at most), and goodbye to the group. What is open after
 that is ended by the broker and repeated by the next owner."""
+
+_COLLECT_AFTER = (20_000, 20, 500)
+"""When Python looks for garbage in cycles: after so many new objects; every so many of those looks at what survived the last
+ones; and every so many of these at everything. A batch makes thousands of objects that are freed without it, so at the
+default of 700 it would look for nothing several times a batch, and once in a while at every customer in memory, which
+takes seconds. Higher: a few ms of garbage more, and longer looks."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +88,7 @@ async def run_worker(
     Raises:
         WinbackError: what only a person can mend.
     """
+    gc.set_threshold(*_COLLECT_AFTER)
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

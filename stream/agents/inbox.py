@@ -8,9 +8,11 @@ no rewinding: its records are still at the head.
 from __future__ import annotations
 
 import enum
-import heapq
-from collections import Counter, deque
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from operator import attrgetter
 
 import msgspec
 
@@ -51,27 +53,49 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class _Feed:
-    """One topic of the partition."""
+    """One topic of the partition: a list that is read from its front and cut off now and then."""
 
-    __slots__ = ("bytes", "expected", "rows", "shut", "topic")
+    __slots__ = ("bytes", "expected", "head", "records", "shut", "times", "topic")
 
     def __init__(self, topic: str, expected: int) -> None:
         self.topic = topic
-        self.rows: deque[tuple[int, Record]] = deque()
+        self.records: list[Record] = []
+        self.times: list[int] = []
+        """When each of the records happened, -1 if that isn't known."""
+        self.head = 0
+        """How many of the records are done."""
         self.expected = expected
         self.bytes = 0
         self.shut = False
+
+    def __len__(self) -> int:
+        return len(self.records) - self.head
+
+    def add(self, records: list[Record], times: list[int]) -> None:
+        self.records += records
+        self.times += times
+        self.bytes += _bytes(records)
+
+    def drop(self, number: int) -> None:
+        head = self.head + number
+        if head == len(self.records):
+            self.records, self.times, self.head, self.bytes = [], [], 0, 0
+            return
+        self.bytes -= _bytes(self.records[self.head : head])
+        self.head = head
+        if head > len(self.records) // 2:
+            del self.records[:head], self.times[:head]
+            self.head = 0
 
 
 class Inbox:
     """Fetched records of one partition.
 
-    ``time_ms`` says when a record happened, and so how topics are merged: the record's own Kafka time-stamp with the
-    wall clock (best effort, as Kafka Streams does), the event's time with the event clock. A record without a time is
-    taken at once.
+    ``time_ms`` says when a record happened, and so how topics are merged: the event's time with the event clock; without
+    it, the record's own Kafka time-stamp (best effort, as Kafka Streams does). A record without a time is taken at once.
     """
 
-    def __init__(self, topics: Sequence[str], time_ms: Callable[[Record], int | None]) -> None:
+    def __init__(self, topics: Sequence[str], time_ms: Callable[[Record], int | None] | None = None) -> None:
         self._time_ms = time_ms
         self._feeds = {topic: _Feed(topic, 0) for topic in topics}
 
@@ -80,7 +104,7 @@ class Inbox:
         self._feeds = {topic: _Feed(topic, positions[topic]) for topic in self._feeds}
 
     def __len__(self) -> int:
-        return sum(len(feed.rows) for feed in self._feeds.values())
+        return sum(len(feed) for feed in self._feeds.values())
 
     @property
     def expected(self) -> dict[str, int]:
@@ -90,7 +114,9 @@ class Inbox:
     @property
     def positions(self) -> dict[str, int]:
         """Where each topic goes on after what was applied."""
-        return {topic: feed.rows[0][1].offset if feed.rows else feed.expected for topic, feed in self._feeds.items()}
+        return {
+            topic: feed.records[feed.head].offset if len(feed) else feed.expected for topic, feed in self._feeds.items()
+        }
 
     def put(self, chunk: Chunk) -> Arrival:
         """Takes a chunk if it goes on where the last one ended."""
@@ -101,33 +127,36 @@ class Inbox:
             return Arrival.GAP
         if chunk.next <= feed.expected:
             return Arrival.STALE
-        time_ms, expected = self._time_ms, feed.expected
-        size = 0
-        for row in chunk.records:
-            if row.offset < expected:
-                continue
-            record = Record(row.topic, row.partition, row.offset, row.timestamp, row.key, row.value, tuple(row.headers))
-            at = time_ms(record)
-            feed.rows.append((-1 if at is None else at, record))
-            size += len(record.value or b"")
-        feed.bytes += size
+        records = chunk.records
+        if records and records[0].offset < feed.expected:
+            records = [record for record in records if record.offset >= feed.expected]
+        feed.add(records, self._times(records))
         feed.expected = chunk.next
         return Arrival.TAKEN
 
+    def _times(self, records: list[Record]) -> list[int]:
+        if self._time_ms is None:
+            return [record.timestamp_ms for record in records]
+        return [-1 if at is None else at for at in map(self._time_ms, records)]
+
     def peek(self, most: int, before_ms: int | None = None) -> Batch:
-        """The next records in order of time, without taking them; only those before ``before_ms``, if given."""
-        records: list[Record] = []
-        taken: Counter[str] = Counter()
-        last_ms, size = -1, 0
-        for at, record in heapq.merge(*(feed.rows for feed in self._feeds.values()), key=_time_of):
-            size += len(record.value or b"")
-            if len(records) >= most or (records and size > MOST_BATCH_BYTES):
-                break
-            if before_ms is not None and at >= before_ms:
-                break
-            records.append(record)
-            taken[record.topic] += 1
-            last_ms = max(last_ms, at)
+        """The next records in order of time, without taking them; only those before ``before_ms``, if given.
+
+        The order of a topic is kept whatever its times are: a record is as late as the latest one before it.
+        """
+        feeds = [feed for feed in self._feeds.values() if len(feed)]
+        runs = [list(accumulate(feed.times[feed.head : feed.head + most], max)) for feed in feeds]
+        if len(feeds) == 1:
+            (feed,), (times,) = feeds, runs
+            records = feed.records[feed.head : feed.head + most]
+        else:
+            records, times = _merged(feeds, runs, most)
+        if before_ms is not None:
+            del records[bisect_left(times, before_ms) :]
+        if sum(feed.bytes for feed in feeds) > MOST_BATCH_BYTES:
+            del records[_fitting(records) :]
+        taken = Counter({feeds[0].topic: len(records)} if len(feeds) == 1 else map(_topic_of, records))
+        last_ms = times[len(records) - 1] if records else -1
         return Batch(records, self._offsets_after(taken), taken, None if last_ms < 0 else last_ms)
 
     def _offsets_after(self, taken: Mapping[str, int]) -> dict[str, int]:
@@ -135,32 +164,29 @@ class Inbox:
         for topic, number in taken.items():
             feed = self._feeds[topic]
             # The chunk's end may lie behind its last record: markers of transactions take offsets too.
-            whole = number == len(feed.rows)
-            offsets[topic] = feed.expected if whole else feed.rows[number - 1][1].offset + 1
+            whole = number == len(feed)
+            offsets[topic] = feed.expected if whole else feed.records[feed.head + number - 1].offset + 1
         return offsets
 
     def done(self, batch: Batch) -> None:
         """The records of the batch that `peek` gave last are applied and committed."""
         for topic, number in batch.taken.items():
-            feed = self._feeds[topic]
-            for _ in range(number):
-                _, record = feed.rows.popleft()
-                feed.bytes -= len(record.value or b"")
+            self._feeds[topic].drop(number)
 
     def next_ms(self) -> int | None:
         """Time of the next record; -1 if it has none; ``None`` if no record waits."""
-        return min((feed.rows[0][0] for feed in self._feeds.values() if feed.rows), default=None)
+        return min((feed.times[feed.head] for feed in self._feeds.values() if len(feed)), default=None)
 
     def behind(self, ends: Mapping[str, int]) -> bool:
         """Whether a topic has nothing waiting though it has not been fetched up to its end."""
-        return any(not feed.rows and feed.expected < ends.get(topic, 0) for topic, feed in self._feeds.items())
+        return any(not len(feed) and feed.expected < ends.get(topic, 0) for topic, feed in self._feeds.items())
 
     def missing(self, end_of: Callable[[str], int | None]) -> frozenset[tuple[str, int]]:
         """(topic, offset) of what would be next of topics that have nothing waiting, though more of them is known or
         nothing is known yet."""
         found = []
         for topic, feed in self._feeds.items():
-            if not feed.rows:
+            if not len(feed):
                 end = end_of(topic)
                 if end is None or feed.expected < end:
                     found.append((topic, feed.expected))
@@ -168,13 +194,13 @@ class Inbox:
 
     def waiting(self, topic: str) -> int:
         """Records of a topic that wait here."""
-        return len(self._feeds[topic].rows)
+        return len(self._feeds[topic])
 
     def newly_full(self) -> list[str]:
         """Topics to fetch no further for now."""
         found = []
         for feed in self._feeds.values():
-            if not feed.shut and (len(feed.rows) >= FULL_RECORDS or feed.bytes >= FULL_BYTES):
+            if not feed.shut and (len(feed) >= FULL_RECORDS or feed.bytes >= FULL_BYTES):
                 feed.shut = True
                 found.append(feed.topic)
         return found
@@ -183,11 +209,35 @@ class Inbox:
         """Topics to fetch again."""
         found = []
         for feed in self._feeds.values():
-            if feed.shut and len(feed.rows) <= FULL_RECORDS // 2 and feed.bytes <= FULL_BYTES // 2:
+            if feed.shut and len(feed) <= FULL_RECORDS // 2 and feed.bytes <= FULL_BYTES // 2:
                 feed.shut = False
                 found.append(feed.topic)
         return found
 
 
-def _time_of(row: tuple[int, Record]) -> int:
-    return row[0]
+_topic_of = attrgetter("topic")
+
+
+def _merged(feeds: list[_Feed], runs: list[list[int]], most: int) -> tuple[list[Record], list[int]]:
+    """The first ``most`` records of all feeds by ascending times, and these; of equal times the earlier feed's first."""
+    # A feed with enough of its own sets a time after which nothing is needed of the others.
+    last = min((run[-1] for run in runs if len(run) >= most), default=None)
+    records: list[Record] = []
+    times: list[int] = []
+    for feed, run in zip(feeds, runs, strict=True):
+        number = len(run) if last is None else bisect_right(run, last)
+        records += feed.records[feed.head : feed.head + number]
+        times += run[:number]
+    # Sorting finds the ascending runs and merges them, in C.
+    order = sorted(range(len(times)), key=times.__getitem__)[:most]
+    return [records[at] for at in order], [times[at] for at in order]
+
+
+def _fitting(records: list[Record]) -> int:
+    """How many of the records are within `MOST_BATCH_BYTES`, at least one."""
+    sizes = accumulate(len(record.value or b"") for record in records)
+    return max(1, sum(size <= MOST_BATCH_BYTES for size in sizes))
+
+
+def _bytes(records: list[Record]) -> int:
+    return sum([len(value) for record in records if (value := record.value)])

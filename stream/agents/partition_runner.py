@@ -25,7 +25,6 @@ from stream.agents.topics import Layout
 from stream.agents.transactions import PlainWriter, TransactionalWriter, Unwritable, Writer
 from stream.config import Settings
 from stream.errors import ConfigurationError, StateError, TransientError, WinbackError
-from stream.events.record import Record
 from stream.outcome import Outcome
 
 _TIMER_BACKOFF_SECONDS = 10.0
@@ -68,7 +67,7 @@ class PartitionRunner(Runner):
         on_due: Callable[[], None],
     ) -> None:
         self._event_clock = settings.clock == "event"
-        time_ms = core.event_time_ms if self._event_clock else _record_time
+        time_ms = core.event_time_ms if self._event_clock else None
         super().__init__(f"partition {partition}", partition, source, Inbox(layout.keyed, time_ms), on_fatal)
         self._settings = settings
         self._core = core
@@ -372,10 +371,6 @@ class PartitionRunner(Runner):
     def customer(self, customer_id: str) -> dict[str, Any] | None:
         """One customer as of now."""
         return self._claimed_processor().customer(customer_id, self.pace.now_ms())
-
-
-def _record_time(record: Record) -> int:
-    return record.timestamp_ms
 
 
 def _shown(positions: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ from faust.types import TP
 
 from stream.actions.codec import ATTEMPT_HEADER, dead_letter
 from stream.agents.connection import client_options, reader_options
-from stream.agents.topics import Row, Rows, dead_letter_topic
+from stream.agents.topics import Row, dead_letter_topic
 from stream.agents.transactions import TransactionalWriter
 from stream.config import Settings
 from stream.errors import BrokerUnavailable, TopicError
@@ -91,7 +91,7 @@ async def redrive_letters(
             taken = 0
             while more := await dlq.next(_BATCH if most is None else min(_BATCH, most - taken)):
                 taken += len(more)
-                rows: Rows = {}
+                rows: dict[tuple[str, int], list[Row]] = {}
                 for letter in more:
                     if letter.attempt >= settings.redrive_attempts:
                         done.given_up += 1

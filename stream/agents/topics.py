@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -20,8 +21,8 @@ from stream.events.record import Headers
 Row = tuple[bytes | None, bytes | None, Headers]
 """Key, value and headers of one record to write."""
 
-Rows = dict[tuple[str, int], list[Row]]
-"""Records to write, by topic and partition."""
+Rows = Mapping[tuple[str, int], Iterable[Row]]
+"""Records to write, by topic and partition. They are gone through once."""
 
 _SETTLE_SECONDS = 30.0
 """How long to wait until a new topic has a leader. A cluster under load takes seconds; a broker that takes longer has a
@@ -59,15 +60,16 @@ class Layout(NamedTuple):
 
     def rows(self, partition: int, changed: Mapping[bytes, bytes | None], messages: Iterable[Message]) -> Rows:
         """Where the outcome of a step of ``partition`` is to be written."""
-        rows: Rows = {}
-        if changed:
-            rows[self.settings.topic_changelog, partition] = [(key, value, ()) for key, value in changed.items()]
+        rows: dict[tuple[str, int], list[Row]] = {}
         for message in messages:
             topic = self._topic(message)
             at = partition if message.partition is None else message.partition
             # An output topic may have fewer partitions than the inputs: the customer's order is kept all the same.
             rows.setdefault((topic, at % self.counts[topic]), []).append((message.key, message.value, message.headers))
-        return rows
+        if not changed:
+            return rows
+        changelog = zip(changed, changed.values(), repeat(()))
+        return {(self.settings.topic_changelog, partition): changelog, **rows}
 
     def _topic(self, message: Message) -> str:
         if message.stream is Stream.DEAD_LETTERS:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
@@ -25,6 +26,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 from aiokafka.producer import sender
+from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.types import TP
 
 from stream.agents.connection import MAX_MESSAGE_BYTES, RETRY_BACKOFF_MS, client_options
@@ -178,23 +180,39 @@ async def _send(producer: AIOKafkaProducer, rows: Rows) -> list[Awaitable[Any]]:
         sent.append(answer)
 
     for (topic, partition), records in rows.items():
+        waiting = iter(records)
         batch = producer.create_batch()
-        for row in records:
-            if not _added(batch, row, now_ms):
-                await send(batch, topic, partition)
-                batch = producer.create_batch()
-                _added(batch, row, now_ms)
+        left = _fill(batch, waiting, now_ms)
+        while left is not None:
+            await send(batch, topic, partition)
+            batch = producer.create_batch()
+            left = _fill(batch, chain([left], waiting), now_ms)
         await send(batch, topic, partition)
     return sent
 
 
-def _added(batch: Any, row: Row, now_ms: int) -> bool:
-    """Appends a record; ``False`` if the batch is full. The first one always fits."""
-    key, value, headers = row
+def _fill(batch: BatchBuilder, rows: Iterable[Row], now_ms: int) -> Row | None:
+    """Appends records until the batch is full; the one that doesn't fit, or ``None``. The first one always fits.
+
+    `BatchBuilder.append` costs more than the builder below it, which is C; it only counts along.
+    """
+    append = batch._builder.append  # noqa: SLF001
+    number = 0
     try:
-        return batch.append(timestamp=now_ms, key=key, value=value, headers=list(headers)) is not None
+        for row in rows:
+            key, value, headers = row
+            if append(number, now_ms, key, value, list(headers) if headers else _NO_HEADERS) is None:
+                return row
+            number += 1
     except (TypeError, ValueError) as error:
         raise Unwritable(f"a record can't be encoded: {error!r}") from error
+    finally:
+        batch._relative_offset = number  # noqa: SLF001
+        batch.close()
+    return None
+
+
+_NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
 def _translated(error: Exception) -> Exception:

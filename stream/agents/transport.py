@@ -34,6 +34,9 @@ from faust.transport.drivers.aiokafka import Consumer as AIOKafkaDriverConsumer
 from faust.transport.drivers.aiokafka import Transport as AIOKafkaDriverTransport
 from faust.types import TP, ConsumerMessage, EventT, Message
 
+from stream.agents.fetched import fetched
+from stream.events.record import Record
+
 SCHEME = "winback"
 """The broker URL of the Faust app is ``winback://host:port``; the settings keep the usual ``kafka://``."""
 
@@ -58,8 +61,8 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
     """Position of the consumer before this chunk."""
     next: int
     """Position of the consumer after this chunk."""
-    records: list[Any]
-    """`aiokafka.ConsumerRecord` objects in the order of their offsets."""
+    records: list[Record]
+    """In the order of their offsets."""
 
 
 class HasConsumerOptions(Protocol):
@@ -106,11 +109,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             return []
         most = cast(HasConsumerOptions, self.app).chunk_records
         try:
-            found = await consumer.getmany(*known, timeout_ms=POLL_MS, max_records=most)
+            found = await fetched(consumer, known, POLL_MS / 1000, most)
         except ConsumerStoppedError:
             raise
         except KafkaError as error:
-            await self._heal(consumer, known, error)
+            await self._heal(consumer, error)
             return []
         self.trouble = ""
         # No await from here on: the positions belong to exactly these records.
@@ -131,9 +134,9 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         try:
             consumer._coordinator.check_errors()  # noqa: SLF001
         except KafkaError as error:
-            await self._heal(consumer, [], error)
+            await self._heal(consumer, error)
 
-    async def _heal(self, consumer: AIOKafkaConsumer, known: list[TopicPartition], error: KafkaError) -> None:
+    async def _heal(self, consumer: AIOKafkaConsumer, error: KafkaError) -> None:
         """The group's coordination stops at an error until somebody takes notice, and its heartbeat has ended by then.
 
         Without joining again this worker would silently drop out of the group.
@@ -142,9 +145,6 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             _log.warning("the consumer group reports %r; joining it again", error)
         self.trouble = repr(error)
         consumer._coordinator.request_rejoin()  # noqa: SLF001
-        # An error at one partition drops what was drained from the others before it: read that again.
-        assigned = consumer.assignment()
-        await self._seek_to({TP(*tp): self._starts[tp] for tp in known if tp in assigned and tp in self._starts})
         await asyncio.sleep(_HEAL_SECONDS)
 
     async def seek_to(self, positions: Mapping[TP, int]) -> None:

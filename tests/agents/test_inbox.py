@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import heapq
+import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.agents.inbox import FULL_RECORDS, Arrival, Inbox
+from stream.agents.inbox import FULL_RECORDS, MOST_BATCH_BYTES, Arrival, Inbox
 from stream.agents.transport import Chunk
 from stream.events.record import Record
 
 
 def chunk(topic: str, offsets: list[int], *, start: int | None = None, following: int | None = None) -> Chunk:
     """A chunk whose records' time-stamps are their offsets."""
-    rows = [
-        SimpleNamespace(topic=topic, partition=0, offset=o, timestamp=o, key=b"k", value=b"%d" % o, headers=())
-        for o in offsets
-    ]
+    rows = [Record(topic, 0, o, o, b"k", b"%d" % o) for o in offsets]
     return Chunk(
         topic, 0, offsets[0] if start is None else start, offsets[-1] + 1 if following is None else following, rows
     )
@@ -25,7 +23,7 @@ def chunk(topic: str, offsets: list[int], *, start: int | None = None, following
 
 def inbox(*topics: str) -> Inbox:
     """An inbox at the beginning of its topics, in the order of time-stamps."""
-    box = Inbox(topics, lambda record: record.timestamp_ms)
+    box = Inbox(topics)
     box.start_at(dict.fromkeys(topics, 0))
     return box
 
@@ -128,6 +126,53 @@ def test_whatever_gets_lost_on_the_way_every_record_comes_out_once(
 
     assert list(range(len(out))) == out
     assert box.expected["a"] == len(out) + len(box)
+
+
+@given(
+    times=st.lists(st.lists(st.integers(-1, 9), max_size=12), min_size=1, max_size=4),
+    takes=st.lists(st.tuples(st.integers(1, 9), st.none() | st.integers(0, 10)), min_size=1, max_size=30),
+)
+def test_topics_are_merged_as_if_always_the_earliest_head_were_taken(
+    times: list[list[int]], takes: list[tuple[int, int | None]]
+) -> None:
+    """Whatever the times are, ascending or not, and however much is taken at once; a topic keeps its order."""
+    names = [f"topic-{number}" for number in range(len(times))]
+    box = Inbox(names)
+    box.start_at(dict.fromkeys(names, 0))
+    waiting: dict[str, list[Record]] = {}
+    for name, row in zip(names, times, strict=True):
+        waiting[name] = [Record(name, 0, offset, at, b"k", b"v") for offset, at in enumerate(row)]
+        box.put(Chunk(name, 0, 0, len(row), waiting[name]))
+
+    for most, before in takes:
+        rows = heapq.merge(*waiting.values(), key=lambda record: record.timestamp_ms)
+        expected = list(itertools.islice(rows, most))
+        if before is not None:
+            late = (number for number, record in enumerate(expected) if record.timestamp_ms >= before)
+            del expected[next(late, len(expected)) :]
+        batch = box.peek(most, before)
+        box.done(batch)
+
+        assert expected == batch.records
+        assert (max((r.timestamp_ms for r in expected), default=-1)) == (-1 if (at := batch.last_ms) is None else at)
+        for name in names:
+            waiting[name] = waiting[name][sum(record.topic == name for record in expected) :]
+
+
+def test_a_batch_ends_at_its_bytes() -> None:
+    """Large records make small batches, and one that is larger than the limit is a batch of its own."""
+    box = inbox("a")
+    half = b"x" * (MOST_BATCH_BYTES // 2)
+    rows = [Record("a", 0, offset, offset, b"k", half * size) for offset, size in enumerate((1, 1, 1, 3, 1))]
+    box.put(Chunk("a", 0, 0, 5, rows))
+
+    sizes = []
+    while len(box):
+        batch = box.peek(10)
+        box.done(batch)
+        sizes.append(len(batch.records))
+
+    assert [2, 1, 1, 1] == sizes
 
 
 def test_a_topic_that_has_more_is_missed_until_it_comes() -> None:

@@ -38,11 +38,7 @@ class Line:
         rows = []
         for time_ms in times_ms:
             value = b"?" if time_ms is None else b"at:%d" % time_ms
-            rows.append(
-                SimpleNamespace(
-                    topic=topic, partition=0, offset=self._next[topic], timestamp=0, key=b"k", value=value, headers=()
-                )
-            )
+            rows.append(Record(topic, 0, self._next[topic], 0, b"k", value))
             self._next[topic] += 1
         start = self._next[topic] - len(rows)
         self.inbox.put(Chunk(topic, 0, start, self._next[topic], rows))

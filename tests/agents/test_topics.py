@@ -20,7 +20,7 @@ def test_every_stream_has_a_topic() -> None:
         Message(Stream.EPOCHS, b"k", b"4"),
     ]
 
-    rows = LAYOUT.rows(7, {b"c": b"state", b"gone": None}, messages)
+    rows = {to: list(records) for to, records in LAYOUT.rows(7, {b"c": b"state", b"gone": None}, messages).items()}
 
     assert {
         (SETTINGS.topic_changelog, 7): [(b"c", b"state", ()), (b"gone", None, ())],
