@@ -80,8 +80,8 @@ class Shop:
         self._step(lambda: self.partition.apply(records, at_ms))
 
     def wait_until(self, at: str | int) -> None:
-        """Lets time pass with no event."""
-        at_ms = parse_ms(at) if isinstance(at, str) else at
+        """Lets time pass with no event; it never goes back."""
+        at_ms = max(parse_ms(at) if isinstance(at, str) else at, self.partition.now_ms)
         if self.partition.awaits_epoch(at_ms):
             self._step(lambda: self.partition.tick(at_ms))
         while (due_ms := self.partition.next_due_ms()) is not None and due_ms <= at_ms:

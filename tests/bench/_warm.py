@@ -15,6 +15,7 @@ import msgspec
 
 import stream
 from stream.config import DAY_MS, Settings
+from stream.events.codec import event_time_ms
 from stream.events.hashing import owner_partition
 from stream.events.instants import to_text
 from stream.events.record import Record
@@ -87,19 +88,19 @@ def _build(settings: Settings, customers: int, midnight_ms: int, progress: Progr
     count = customers * EVENTS_PER_CUSTOMER
     first_ms = midnight_ms - DAYS * DAY_MS
     batch: list[Record] = []
-    day_ms = first_ms
+    last_ms = first_ms
     for number, (topic, key, value) in enumerate(
         events(count, customers=customers, first=to_text(first_ms), days=DAYS, seed=2)
     ):
-        # Event times of the generator are evenly spread, so an event's number says its day.
-        at_ms = first_ms + int(number * DAYS / count) * DAY_MS
-        if batch and (len(batch) == _BATCH or at_ms != day_ms):
-            shop.send_records(batch, day_ms)
+        record = Record(topic, 0, -1, -1, key, value)
+        at_ms = event_time_ms(record) or last_ms
+        if batch and (len(batch) == _BATCH or at_ms // DAY_MS != last_ms // DAY_MS):
+            shop.send_records(batch, last_ms)
             batch = []
-            progress("making half a year of history", number, count)
-        day_ms = at_ms
-        batch.append(Record(topic, 0, -1, -1, key, value))
-    shop.send_records(batch, day_ms)
+            progress("half a year of history", number, count)
+        last_ms = at_ms
+        batch.append(record)
+    shop.send_records(batch, last_ms)
     shop.wait_until(midnight_ms)
     if shop.epoch is None or shop.epoch.model is None:
         raise RuntimeError("half a year of history gave no model")
