@@ -1,0 +1,206 @@
+"""How cost grows: throughput with one and two workers; CPU and memory per customer from 10,000 customers to 3 million.
+
+Workers: the whole job, unpinned, all of them and the broker on the same cores. Customers: the core alone in a process of
+its own for each size, events evenly over all customers, so that nearly every one meets a customer who isn't at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json as json_module
+import multiprocessing
+import os
+import random
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stream.config import Settings, make_settings
+from stream.events.record import Record
+from stream.processor import Partition
+from stream.processor.partition import PARTITION_KEY
+from stream.rules.loader import load_rules
+from tests.bench._events import ranked_keys
+from tests.bench._rig import (
+    administrator,
+    committed_offsets,
+    create_topics,
+    describe,
+    fill,
+    machine,
+    pinned_broker,
+    process_tree,
+    resident_bytes,
+    say,
+)
+from tests.bench._shop_worker import give_past, load, shop_settings, until_ready, worker
+from tests.bench._warm import Warm, warm_shop
+
+_FASTEST_EPS = 60_000
+_EVENTS = 200_000
+"""Events per size. Fewer: the first touches of caches show; more: it takes longer."""
+_BATCH = 2_000
+FLAT_WITHIN = 1.3
+"""Most that a touched customer may cost compared with the cheapest size."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of its own."""
+    parser.add_argument("--sizes", default="10000,100000,1000000,3000000", help="customers (default 10 k to 3 M)")
+    parser.add_argument("--workers", default="1,2", help="numbers of workers (default 1,2)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="measured time with workers (default 60)")
+
+
+def main(*, json: bool, sizes: str, workers: str, seconds: float) -> None:
+    """Runs it and prints the result; exit code 1 if the cost of a touched customer isn't flat."""
+    about = machine()
+    result: dict[str, Any] = {"customers": {}, "workers": {}, "machine": about}
+    for size in (int(text) for text in sizes.split(",") if text):
+        result["customers"][str(size)] = row = _grown(size)
+        say(f"{size:,} customers: {row['us_per_event']} µs per event, {row['bytes_resident']} bytes each")
+    counts = [int(text) for text in workers.split(",") if text]
+    if counts:
+        result["workers"] = asyncio.run(_workers(counts, seconds))
+    if json:
+        print(json_module.dumps(result))
+    else:
+        _show(result, about)
+    costs = [row["us_per_event"] for row in result["customers"].values()]
+    if costs and max(costs) > FLAT_WITHIN * min(costs):
+        raise SystemExit(f"a touched customer costs between {min(costs)} and {max(costs)} µs: not flat within 30 %")
+
+
+# -- customers
+
+
+def _grown(size: int) -> dict[str, Any]:
+    """One size, in a process of its own, so that nothing of another size is left in memory."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        row: dict[str, Any] = pool.apply(_measure_core, (size,))
+    return row
+
+
+def _measure_core(size: int) -> dict[str, Any]:
+    settings = make_settings(partitions=1)
+    now_ms = int(time.time() * 1000)
+    batches = _batches(settings, size, now_ms)
+    warm = warm_shop(settings, size, now_ms)
+    epoch, before = warm.epoch, resident_bytes([os.getpid()])
+    # Copies of a customer share their bytes: a real store doesn't.
+    store = {key: bytes(bytearray(value)) for key, value in warm.customers.items()}
+    store[PARTITION_KEY] = warm.partition
+    encoded = sum(map(len, store.values())) / len(store)
+    shared = sum(map(len, set(warm.customers.values())))
+    del warm
+    partition = Partition(settings, load_rules(), partition=0, partitions=1, store=store)
+    began = time.process_time()
+    partition.recover(now_ms)
+    recovered = time.process_time() - began
+    partition.follow(epoch)
+    resident = resident_bytes([os.getpid()]) - before + shared
+    while (due := partition.next_due_ms()) is not None and due <= now_ms:
+        _keep(partition, store, partition.tick(now_ms))
+    costs = []
+    for batch in batches:
+        began = time.process_time()
+        _keep(partition, store, partition.apply(batch, now_ms))
+        costs.append((time.process_time() - began) / len(batch) * 1e6)
+    costs.sort()
+    return {
+        "us_per_event": round(costs[len(costs) // 2], 2),
+        "recover_cpu_s": round(recovered, 2),
+        "bytes_encoded": round(encoded),
+        "bytes_resident": round(resident / size),
+        "resident_mib": round(resident_bytes([os.getpid()]) / 2**20),
+    }
+
+
+def _keep(partition: Partition, store: dict[bytes, bytes], outcome: Any) -> None:
+    store.update(outcome.changed)
+    partition.commit()
+
+
+def _batches(settings: Settings, size: int, now_ms: int) -> list[list[Record]]:
+    """The usual mix of events, but of customers drawn evenly."""
+    draw = random.Random(size)
+    keys = ranked_keys(size)
+    records = []
+    for offset, (topic, key, value) in enumerate(load(_EVENTS, customers=min(size, 20_000), seed=3)):
+        new = keys[draw.randrange(size)]
+        records.append(Record(topic, 0, offset, now_ms, new, value.replace(key, new, 1)))
+    return [records[start : start + _BATCH] for start in range(0, len(records), _BATCH)]
+
+
+# -- workers
+
+
+async def _workers(counts: list[int], seconds: float) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    customers = 200_000
+    every_core = set(range(os.cpu_count() or 1))
+    with pinned_broker() as broker, tempfile.TemporaryDirectory() as folder:
+        assert broker.pid() is not None
+        _let_run(broker.pid() or 0, every_core)
+        first = shop_settings(broker.bootstrap, "scale")
+        warm: Warm = warm_shop(first, customers, int(time.time() * 1000))
+        await create_topics(broker.bootstrap, first.input_topics)
+        total = int(_FASTEST_EPS * (seconds + 30))
+        say(f"filling the inputs with {total:,} events")
+        await fill(broker.bootstrap, load(total, customers=customers))
+        for count in counts:
+            settings = shop_settings(broker.bootstrap, f"scale-{count}")
+            await give_past(broker.bootstrap, settings, warm)
+            programs = [worker(settings, Path(folder) / f"{count}-{n}.log", number=n) for n in range(count)]
+            try:
+                for program in programs:
+                    _let_run(program.pid, every_core)
+                await until_ready(settings, programs[0])
+                async with administrator(broker.bootstrap) as admin:
+                    position = partial(committed_offsets, admin, settings.app_id, settings.input_topics)
+                    await asyncio.sleep(15)
+                    start, began = await position(), time.monotonic()
+                    cpu = sum(program.cpu_seconds() for program in programs)
+                    await asyncio.sleep(seconds)
+                    events, elapsed = await position() - start, time.monotonic() - began
+                    cpu = sum(program.cpu_seconds() for program in programs) - cpu
+                for program in programs:
+                    program.check()
+            finally:
+                for program in programs:
+                    program.stop()
+            rows[str(count)] = {"eps": round(events / elapsed), "cpu_s_per_million": round(cpu / events * 1e6, 2)}
+            say(f"{count} workers: {rows[str(count)]}")
+    return rows
+
+
+def _let_run(pid: int, cores: set[int]) -> None:
+    for process in process_tree(pid):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
+
+
+def _show(result: dict[str, Any], about: dict[str, Any]) -> None:
+    console = Console()
+    console.print(describe(about))
+    if result["customers"]:
+        table = Table("customers", "µs per event", "bytes encoded", "bytes resident", "recovery, CPU s", "process, MiB")
+        for column in table.columns:
+            column.justify = "right"
+        for size, row in result["customers"].items():
+            table.add_row(
+                f"{int(size):,}",
+                f"{row['us_per_event']:.1f}",
+                *(f"{row[name]:,}" for name in ("bytes_encoded", "bytes_resident", "recover_cpu_s", "resident_mib")),
+            )
+        console.print(table)
+    if result["workers"]:
+        table = Table("workers", "events/s", "CPU s per million")
+        for count, row in result["workers"].items():
+            table.add_row(count, f"{row['eps']:,}", f"{row['cpu_s_per_million']:.1f}")
+        console.print(table)
