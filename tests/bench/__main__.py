@@ -17,7 +17,11 @@ from pathlib import Path
 def main() -> None:
     """Parses the command line and runs the benchmark it names."""
     folder = Path(__file__).parent
-    names = sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+    names = sorted(
+        module.name
+        for module in pkgutil.iter_modules([str(folder)])
+        if not (module.ispkg or module.name.startswith("_"))
+    )
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Benchmarks of Winback.")
     commands = parser.add_subparsers(dest="name", required=True)
     for name in names:

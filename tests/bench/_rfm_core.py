@@ -27,12 +27,20 @@ ACTION_EVERY = 32
 REMEMBERED = 20
 """Amounts that are remembered of a customer."""
 
+_ACTION = b'{"action_id":"%b:%d","userId":"%b","purchases":%d,"total_cents":%d,"recent_cents":%d}'
+
+
+class Properties(msgspec.Struct, gc=False):
+    """What was bought."""
+
+    revenue: float
+
 
 class Purchase(msgspec.Struct, gc=False):
-    """One event: ``{"customer_id": "customer-17", "amount_cents": 4599, "at_ms": 1767225600000}``; more fields may follow."""
+    """One event in Segment's vocabulary (`tests.bench.peers.job.purchases`), as far as the job reads it."""
 
-    customer_id: str
-    amount_cents: int
+    customer_id: str = msgspec.field(name="userId")
+    properties: Properties
 
 
 class Buyer(msgspec.Struct, array_like=True):
@@ -79,13 +87,15 @@ class RfmPartition:
                 continue
             buyer.offset = record.offset
             buyer.purchases += 1
-            buyer.total_cents += purchase.amount_cents
+            cents = round(purchase.properties.revenue * 100)
+            buyer.total_cents += cents
             last = buyer.last_cents
-            last.append(purchase.amount_cents)
+            last.append(cents)
             if len(last) > REMEMBERED:
                 del last[0]
             if not buyer.purchases % ACTION_EVERY:
-                messages.append(Message(Stream.ACTIONS, key, b'{"action_id":"%s:%d"}' % (key, buyer.purchases)))
+                body = (key, buyer.purchases, key, buyer.purchases, buyer.total_cents, sum(last))
+                messages.append(Message(Stream.ACTIONS, key, _ACTION % body))
                 waits_ms.append(now_ms - record.timestamp_ms)
         out.changed = {key: _encode_buyer(buyer) for key, buyer in touched.items()}
         out.telemetry.events[self._topic, "purchase"] += len(records) - duplicates

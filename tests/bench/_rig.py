@@ -97,6 +97,7 @@ async def measure(
     end: int | None = None,
     warm_up_s: float = 20.0,
     window_s: float = 60.0,
+    min_commits: int = 1,
     patience_s: float = 120.0,
 ) -> Window:
     """Waits for the first commit, lets the program warm up from there, and watches a window of its work.
@@ -107,6 +108,7 @@ async def measure(
         end: how many events there are: a program that gets there has run out of work, and its window is worth nothing.
         warm_up_s: from the first commit on, seconds.
         window_s: length of the window, seconds; it is as much longer as the next commit needs.
+        min_commits: the window also lasts until so many commits were seen in it.
         patience_s: longest wait for any commit, seconds.
 
     Raises:
@@ -132,7 +134,7 @@ async def measure(
     first = await next_commit(first)
     begun, cpu, busy = time.monotonic(), program.cpu_seconds(), core_busy_seconds(PROGRAM_CORE)
     last, commits = first, 0
-    while time.monotonic() < begun + window_s:
+    while time.monotonic() < begun + window_s or commits < min_commits:
         await asyncio.sleep(_POLL_SECONDS)
         last = await next_commit(last)
         commits += 1

@@ -50,10 +50,10 @@ async def create_topics(
             await asyncio.sleep(_LEADER_POLL_SECONDS)
 
 
-async def delete_topics(bootstrap: str, starting_with: str) -> None:
-    """Deletes all topics whose names begin so, to give the disk back (the broker does it within a minute or two)."""
+async def delete_topics(bootstrap: str, mark: str) -> None:
+    """Deletes all topics that have this in their names, to give the disk back (the broker does it within a minute or two)."""
     async with administrator(bootstrap) as admin:
-        if names := [name for name in await admin.list_topics() if name.startswith(starting_with)]:
+        if names := [name for name in await admin.list_topics() if mark in name]:
             await admin.delete_topics(names)
 
 
