@@ -1,8 +1,8 @@
 """The small job that stream processors are compared on: count, sum and last 20 amounts of every customer.
 
 In: JSON purchases, keyed by customer, on the purchases topic. State: one record per customer, in a compacted changelog.
-Out: an action at every 32nd purchase of a customer, which is 3 % of the events. No order of arrival is assumed beyond
-that of a partition, and an offset that is applied already changes nothing.
+Out: an action with the customer's sums at every purchase whose cents are a multiple of 32, which is 3 % of the events. No
+order of arrival is assumed beyond that of a partition, and an offset that is applied already changes nothing.
 
 It implements the same ports as the product's processor and runs on the same shell.
 """
@@ -21,8 +21,8 @@ from stream.events.hashing import owner_partition
 from stream.events.record import Record
 from stream.outcome import Outcome
 
-ACTION_EVERY = 32
-"""A customer's purchases per action."""
+CENTS_PER_ACTION = 32
+"""A purchase of a multiple of this causes an action: a stand-in for a rule that fires at 3 % of the events."""
 
 REMEMBERED = 20
 """Amounts that are remembered of a customer."""
@@ -93,7 +93,7 @@ class RfmPartition:
             last.append(cents)
             if len(last) > REMEMBERED:
                 del last[0]
-            if not buyer.purchases % ACTION_EVERY:
+            if not cents % CENTS_PER_ACTION:
                 body = (key, buyer.purchases, key, buyer.purchases, buyer.total_cents, sum(last))
                 messages.append(Message(Stream.ACTIONS, key, _ACTION % body))
                 waits_ms.append(now_ms - record.timestamp_ms)

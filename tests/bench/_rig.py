@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import platform
 import statistics
@@ -58,6 +59,7 @@ _POLL_SECONDS = 0.1
 @contextlib.contextmanager
 def pinned_broker(folder: Path | None = None, *, heap_mib: int = _BROKER_HEAP_MIB) -> Iterator[EmbeddedBroker]:
     """A broker of one node on `BROKER_CORE`, and this process with it; its data is gone afterwards unless a folder is given."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # says "error" for each retry of what it then does itself
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="winback-bench-")))

@@ -9,7 +9,7 @@ import os
 
 import faust
 
-ACTION_EVERY = 32
+CENTS_PER_ACTION = 32
 REMEMBERED = 20
 
 
@@ -59,7 +59,7 @@ async def fold(stream: faust.StreamT[Purchase]) -> None:
         customer.total_cents += cents
         customer.last_cents = [*customer.last_cents, cents][-REMEMBERED:]
         customers[purchase.userId] = customer
-        if customer.purchases % ACTION_EVERY == 0:
+        if cents % CENTS_PER_ACTION == 0:
             await actions.send(
                 key=purchase.userId,
                 value=Action(
