@@ -19,7 +19,8 @@ from stream.actions.decision import Decision
 from stream.actions.tier_change import TierChange
 from stream.config import SETTINGS, Settings
 from stream.events.rejected import Reason, Stage
-from stream.events.segment import LONGEST_ID, MESSAGES, ProductProperties, Traits
+from stream.events.segment import MESSAGES
+from stream.events.wire import LONGEST_ID, ProductProperties, Traits
 from stream.rules.rule_file import rule_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -18,7 +18,8 @@ from stream.churn.features import FEATURES
 from stream.config import SETTINGS
 from stream.events.kinds import Aliased, Event, Identified
 from stream.events.rejected import Reason
-from stream.events.segment import MESSAGES, Address, Envelope, Product, Traits
+from stream.events.segment import MESSAGES, Head
+from stream.events.wire import Address, Envelope, Product, Traits
 from stream.rules.vocabulary import VARIABLES
 from stream.segments import tiers
 from stream.segments.named import PROSPECTS, SEGMENTS, segment_of
@@ -235,9 +236,9 @@ This page is made from the code: `python -m stream.dictionary > docs/data-dictio
 
 
 def _messages() -> Iterable[tuple[str, ...]]:
-    common = {"message_id": "m", "customer": "c", "time_ms": 1}
     for row in MESSAGES:
-        event = row.build(msgspec.convert(_NEEDED, row.properties), common, lambda *_: None, row.name)
+        head = Head(row.name, "m", "c", 1, False)
+        event = row.build(msgspec.convert(_NEEDED, row.properties), head, lambda *_: None)
         yield row.name, f"`{event.kind}`", row.topic, _field_names(row.properties), _first_sentence(type(event))
     yield "identify", f"`{Identified.kind}`", "profiles", _field_names(Traits), _first_sentence(Identified)
     yield "alias", f"`{Aliased.kind}`", "profiles", "", _first_sentence(Aliased)

@@ -19,8 +19,8 @@ from stream.adapters.files_routing import route, topic_names
 from stream.adapters.files_rows import Bad, Made, Row, messages
 from stream.adapters.files_send import BulkSender
 from stream.config import Settings
-from stream.events.codec import BACKFILL_END_HEADER, BACKFILL_HEADER, Decoder
-from stream.events.record import Record
+from stream.events.codec import Decoder
+from stream.events.record import BACKFILL_END_HEADER, BACKFILL_HEADER, Record
 from stream.events.rejected import Ignored, Reason, Rejected
 
 ITEMS_A_STEP = 20_000

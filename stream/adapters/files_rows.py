@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stream.adapters.files_mapping import Columns, Field
 from stream.adapters.files_values import RowError, instant, look_up, number
 from stream.events.hashing import hash64, hex_hash
-from stream.events.segment import LONGEST_ID
+from stream.events.wire import LONGEST_ID
 
 RETURNS_PER_CUSTOMER = 50
 """How many of a customer's orders a refund is looked for in. More: memory; fewer: late returns find no order."""

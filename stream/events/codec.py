@@ -9,35 +9,21 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from stream.config import Settings
 from stream.events import kinds
+from stream.events.cloudevents import NULL, envelopes, header_text, read_headers, unwrapped
 from stream.events.instants import day_of, parse_ms, to_ms, to_text
 from stream.events.kinds import Event
 from stream.events.money import MOST_MINOR, Rates
-from stream.events.record import Record
-from stream.events.rejected import Ignored, Reason, Rejected, Stage
-from stream.events.segment import (
-    LONGEST_ID,
-    MESSAGES,
-    ActivityProperties,
-    Builder,
-    Envelope,
-    Refusal,
-    Traits,
-    build_identified,
-    plain_name,
-    shortened,
-)
-
-BACKFILL_HEADER = "winback-backfill"
-"""Header of imported history."""
-BACKFILL_END_HEADER = "winback-backfill-end"
-"""Header of the record with which an import ends on a partition."""
+from stream.events.record import BACKFILL_END_HEADER, Record
+from stream.events.rejected import Ignored, Reason, Refusal, Rejected, Stage, shortened
+from stream.events.segment import MESSAGES, Builder, Head, build_activity, build_identified, plain_name
+from stream.events.validation import rejected
+from stream.events.wire import ActivityProperties, Envelope, Traits
 
 FIRST_MS = 1
 """No event is earlier, whatever the setting says: state keeps instants since 1970, with 0 for never."""
@@ -47,11 +33,9 @@ counted from it may pass the year 9999."""
 
 Decoded = Event | Rejected | Ignored
 
-_TYPES = frozenset(("track", "identify", "page", "screen", "group", "alias"))
-_PATH = re.compile(r"^(.*) - at `\$([^`]*)`$", re.DOTALL)
 _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(NaN|Infinity|inf|nan)\b")
+_EMPTY = msgspec.Raw(b"{}")
 
-_envelope = msgspec.json.Decoder(Envelope)
 _traits = msgspec.json.Decoder(Traits)
 _Handler = tuple[msgspec.json.Decoder[Any], Builder, str]
 _handlers: dict[str, _Handler] = {
@@ -59,18 +43,12 @@ _handlers: dict[str, _Handler] = {
     for row in MESSAGES
     for spelling in (row.name, plain_name(row.name))
 }
-_presence: _Handler = (
-    msgspec.json.Decoder(ActivityProperties),
-    lambda p, common, money, name: kinds.Activity(**common, name=name),
-    "page",
-)
+_presence: _Handler = (msgspec.json.Decoder(ActivityProperties), build_activity, "page")
 
 
-_NULL = msgspec.Raw(b"null")
-_EMPTY = msgspec.Raw(b"{}")
-
-
-class _When(msgspec.Struct, rename={"sent_at": "sentAt", "received_at": "receivedAt", "original": "originalTimestamp"}):
+class _When(
+    msgspec.Struct, gc=False, rename={"sent_at": "sentAt", "received_at": "receivedAt", "original": "originalTimestamp"}
+):
     """Only the clock fields of a message."""
 
     timestamp: datetime | None = None
@@ -94,6 +72,7 @@ class Decoder:
 
     def __init__(self, settings: Settings, rates: Rates | None = None, latest_ms: int | None = None) -> None:
         self._rates = rates or Rates(settings.currency)
+        self._currency, self._scale = self._rates.currency, self._rates.scale
         self._earliest_ms = max(FIRST_MS, parse_ms(settings.earliest_event))
         self._tolerance_ms = settings.future_tolerance_ms
         self._max_bytes = settings.max_record_bytes
@@ -114,34 +93,31 @@ class Decoder:
                 value.decode()
             except UnicodeDecodeError as error:
                 return Rejected(Stage.DECODE, Reason.NOT_UTF8, f"byte {error.start}: {error.reason}")
-        prefix = "$"
+        prefix, backfill = "$", False
         try:
-            envelope = _envelope.decode(value)
+            envelope = envelopes.decode(value)
             if envelope.specversion is not None:
                 prefix = "$.data"
-                envelope = _structured(envelope)
+                envelope = unwrapped(envelope)
             if record.headers:
-                _fill_from_headers(envelope, record)
-            return self._event(envelope, record, prefix)
+                backfill = read_headers(envelope, record.headers)
+            return self._event(envelope, record, prefix, backfill)
         except Refusal as refusal:
-            return Rejected(Stage.SCHEMA, Reason(refusal.reason), refusal.detail, refusal.field)
+            return Rejected(Stage.SCHEMA, refusal.reason, refusal.detail, refusal.field)
         except msgspec.ValidationError as error:
-            return _rejected(str(error), prefix)
+            return rejected(str(error), prefix)
         except (msgspec.DecodeError, RecursionError) as error:
             if _NOT_FINITE.search(value):
                 return Rejected(Stage.SCHEMA, Reason.NON_FINITE_MONEY, f"NaN and Infinity are not JSON: {error}")
             return Rejected(Stage.DECODE, Reason.NOT_JSON, str(error))
 
-    def _event(self, envelope: Envelope, record: Record, prefix: str) -> Decoded:
+    def _event(self, envelope: Envelope, record: Record, prefix: str, backfill: bool) -> Decoded:
         kind = envelope.type
-        if kind not in _TYPES:
-            shown = f"type {shortened(kind)!r}" if kind else "no type"
-            return Rejected(Stage.DECODE, Reason.NOT_SEGMENT, f"{shown}: not a Segment message", f"{prefix}.type")
         handler: _Handler | None = None
         if kind == "track":
             name = envelope.event
             if not name:
-                return Rejected(Stage.SCHEMA, Reason.MISSING_FIELD, "a track message needs an event", f"{prefix}.event")
+                raise Refusal(Reason.MISSING_FIELD, f"{prefix}.event", "a track message needs an event")
             handler = _handlers.get(name) or _handlers.get(plain_name(name))
             if handler is None:
                 return Ignored("unknown_event", name[:64])
@@ -149,92 +125,102 @@ class Decoder:
             handler = _presence
         elif kind == "group":
             return Ignored("unknown_event", kind)
-        common = self._common(envelope, record, prefix)
-        if isinstance(common, Rejected):
-            return common
+        elif kind not in ("identify", "alias"):
+            shown = f"type {shortened(kind)!r}" if kind else "no type"
+            return Rejected(Stage.DECODE, Reason.NOT_SEGMENT, f"{shown}: not a Segment message", f"{prefix}.type")
+
+        customer = envelope.user_id or (f"anon:{envelope.anonymous_id}" if envelope.anonymous_id else "")
+        if not customer:
+            raise Refusal(Reason.NO_CUSTOMER, f"{prefix}.userId", "neither userId nor anonymousId is given")
+        if customer[0] == "\0":
+            detail = "a customer's key must not start with a zero character: such keys are Winback's own"
+            raise Refusal(Reason.VALUE_OUT_OF_RANGE, f"{prefix}.userId", detail)
+        if not envelope.message_id:
+            raise Refusal(Reason.NO_MESSAGE_ID, f"{prefix}.messageId", "messageId is missing")
+        time_ms = self._time_ms(envelope, record, prefix)
+
         if handler is None:
             if kind == "alias":
-                return kinds.Aliased(**common, previous=envelope.previous_id or "")
+                previous = envelope.previous_id or ""
+                return kinds.Aliased(envelope.message_id, customer, time_ms, backfill, previous=previous)
+            head = Head(kind, envelope.message_id, customer, time_ms, backfill)
             try:
-                return build_identified(_traits.decode(_EMPTY if envelope.traits == _NULL else envelope.traits), common)
+                return build_identified(_traits.decode(_EMPTY if envelope.traits == NULL else envelope.traits), head)
             except msgspec.ValidationError as error:
-                return _rejected(str(error), f"{prefix}.traits")
+                return rejected(str(error), f"{prefix}.traits")
         decoder, build, name = handler
-        inside = f"{prefix}.properties"
         raw = envelope.properties
         try:
-            properties = decoder.decode(_EMPTY if raw == _NULL else raw)
-            if properties.channel:
-                common["channel"] = properties.channel
-            money = partial(self._money, day=day_of(common["time_ms"]))
-            return build(properties, common, money, name)
+            properties = decoder.decode(_EMPTY if raw == NULL else raw)
+            return build(properties, Head(name, envelope.message_id, customer, time_ms, backfill), self._money)
         except msgspec.ValidationError as error:
-            return _rejected(str(error), inside)
+            return rejected(str(error), f"{prefix}.properties")
         except Refusal as refusal:
-            return Rejected(Stage.SCHEMA, Reason(refusal.reason), refusal.detail, f"{inside}.{refusal.field}")
+            refusal.field = f"{prefix}.properties.{refusal.field}"
+            raise
 
-    def _common(self, envelope: Envelope, record: Record, prefix: str) -> dict[str, Any] | Rejected:
-        """Fields that every event has: who, which message, when."""
-        if envelope.user_id:
-            customer = envelope.user_id
-        elif envelope.anonymous_id:
-            customer = f"anon:{envelope.anonymous_id}"
-        else:
-            return Rejected(
-                Stage.SCHEMA, Reason.NO_CUSTOMER, "neither userId nor anonymousId is given", f"{prefix}.userId"
-            )
-        if customer.startswith("\0"):
-            detail = "a customer's key must not start with a zero character: such keys are Winback's own"
-            return Rejected(Stage.SCHEMA, Reason.VALUE_OUT_OF_RANGE, detail, f"{prefix}.userId")
-        if not envelope.message_id:
-            return Rejected(Stage.SCHEMA, Reason.NO_MESSAGE_ID, "messageId is missing", f"{prefix}.messageId")
-        at = envelope.timestamp
+    def _time_ms(self, envelope: Envelope, record: Record, prefix: str) -> int:
+        """Event time of a message, within what the shop's settings and the record's own time-stamp allow."""
+        at, sent_at, received_at = envelope.timestamp, envelope.sent_at, envelope.received_at
         if at is None:
-            return Rejected(Stage.SCHEMA, Reason.NO_TIME, "timestamp is missing", f"{prefix}.timestamp")
-        for field, instant in (("timestamp", at), ("sentAt", envelope.sent_at), ("receivedAt", envelope.received_at)):
-            if instant is not None and instant.tzinfo is None:
-                detail = f"{instant.isoformat()} has no time zone; write it with Z or an offset such as +08:00"
-                return Rejected(Stage.SCHEMA, Reason.NO_ZONE, detail, f"{prefix}.{field}")
-        time_ms = corrected_ms(at, envelope.sent_at, envelope.received_at, envelope.original_timestamp)
+            raise Refusal(Reason.NO_TIME, f"{prefix}.timestamp", "timestamp is missing")
+        if at.tzinfo is None:
+            raise _no_zone(at, f"{prefix}.timestamp")
+        time_ms = to_ms(at)
+        if sent_at is not None or received_at is not None:
+            if sent_at is not None and sent_at.tzinfo is None:
+                raise _no_zone(sent_at, f"{prefix}.sentAt")
+            if received_at is not None and received_at.tzinfo is None:
+                raise _no_zone(received_at, f"{prefix}.receivedAt")
+            time_ms += skew_ms(sent_at, received_at, envelope.original_timestamp)
+        latest_ms = self._latest_ms
+        if self._follows_records and 0 <= record.timestamp_ms < latest_ms - self._tolerance_ms:
+            latest_ms = record.timestamp_ms + self._tolerance_ms
+        if self._earliest_ms <= time_ms <= latest_ms:
+            return time_ms
         if time_ms < self._earliest_ms:
             detail = f"{to_text(time_ms)} is before {to_text(self._earliest_ms)}"
-            return Rejected(Stage.SCHEMA, Reason.TIME_OUT_OF_RANGE, detail, f"{prefix}.timestamp")
-        latest_ms = self._latest_ms
-        if self._follows_records and record.timestamp_ms >= 0:
-            latest_ms = min(latest_ms, record.timestamp_ms + self._tolerance_ms)
-        if time_ms > latest_ms:
+        else:
             detail = f"{to_text(time_ms)} is after {to_text(latest_ms)}"
-            return Rejected(Stage.SCHEMA, Reason.TIME_OUT_OF_RANGE, detail, f"{prefix}.timestamp")
-        backfill = bool(record.headers) and any(name == BACKFILL_HEADER for name, _ in record.headers)
-        return {"message_id": envelope.message_id, "customer": customer, "time_ms": time_ms, "backfill": backfill}
+        raise Refusal(Reason.TIME_OUT_OF_RANGE, f"{prefix}.timestamp", detail)
 
-    def _money(self, amount: float | None, currency: str | None, field: str, *, day: int) -> int | None:
+    def _money(self, amount: float | None, currency: str | None, field: str, time_ms: int) -> int | None:
         if amount is None:
             return None
-        code = (currency or "").upper()
-        if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
-            raise Refusal(Reason.UNKNOWN_CURRENCY, "currency", f"{currency!r} is not an ISO 4217 code such as EUR")
-        minor = self._rates.to_minor(amount, code, day)
-        if minor is None:
-            detail = f"no rate from {code} to {self._rates.currency} for that day; add one to the rates file"
-            raise Refusal(Reason.NO_RATE, "currency", detail)
+        if currency is None or currency == self._currency:
+            minor = round(amount * self._scale)
+        else:
+            minor = self._converted(amount, currency, time_ms)
         if minor > MOST_MINOR:
             raise Refusal(Reason.MONEY_OUT_OF_RANGE, field, f"{amount:g} is more than {MOST_MINOR} minor units")
         return minor
 
+    def _converted(self, amount: float, currency: str, time_ms: int) -> int:
+        """An amount whose currency is written down, which may be the shop's in small letters."""
+        code = currency.upper()
+        if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
+            raise Refusal(Reason.UNKNOWN_CURRENCY, "currency", f"{currency!r} is not an ISO 4217 code such as EUR")
+        minor = self._rates.to_minor(amount, code, day_of(time_ms))
+        if minor is None:
+            detail = f"no rate from {code} to {self._currency} for that day; add one to the rates file"
+            raise Refusal(Reason.NO_RATE, "currency", detail)
+        return minor
 
-def corrected_ms(
-    at: datetime, sent_at: datetime | None, received_at: datetime | None, original: datetime | None
-) -> int:
-    """Event time, corrected for the sender's clock: timestamp + (receivedAt − sentAt).
+
+def _no_zone(instant: datetime, field: str) -> Refusal:
+    detail = f"{instant.isoformat()} has no time zone; write it with Z or an offset such as +08:00"
+    return Refusal(Reason.NO_ZONE, field, detail)
+
+
+def skew_ms(sent_at: datetime | None, received_at: datetime | None, original: datetime | None) -> int:
+    """What the sender's clock is behind, to be added to ``timestamp``: receivedAt − sentAt.
 
     Only the message's own fields count, so that live and replay agree. With ``originalTimestamp`` the collector has
     corrected ``timestamp`` already (Segment "Spec: Common Fields", timestamps).
     """
-    time_ms = to_ms(at)
-    if sent_at is not None and received_at is not None and original is None:
-        time_ms += to_ms(received_at) - to_ms(sent_at)
-    return time_ms
+    if sent_at is None or received_at is None or original is not None:
+        return 0
+    return to_ms(received_at) - to_ms(sent_at)
 
 
 def event_time_ms(record: Record) -> int | None:
@@ -249,92 +235,9 @@ def event_time_ms(record: Record) -> int | None:
             when = _when.decode(when.data)
         at = when.timestamp or outer
         if at is None:
-            at = next((datetime.fromisoformat(_text(v)) for k, v in record.headers if k == "ce_time"), None)
+            at = next((datetime.fromisoformat(header_text(v)) for k, v in record.headers if k == "ce_time"), None)
         if at is None:
             return None
-        return corrected_ms(at, when.sent_at, when.received_at, when.original)
+        return to_ms(at) + skew_ms(when.sent_at, when.received_at, when.original)
     except (msgspec.DecodeError, RecursionError, TypeError, ValueError):
         return None
-
-
-def _structured(outer: Envelope) -> Envelope:
-    """The Segment message inside a structured CloudEvent, filled from the CloudEvent's own attributes."""
-    if outer.specversion != "1.0":
-        raise Refusal(Reason.NOT_SEGMENT, "$.specversion", f"CloudEvents {outer.specversion} is not 1.0")
-    if not outer.data or outer.data == _NULL:
-        raise Refusal(Reason.NOT_SEGMENT, "$.data", "the CloudEvent carries no JSON data")
-    try:
-        inner = _envelope.decode(outer.data)
-    except msgspec.ValidationError as error:
-        raise _as_refusal(str(error), "$.data") from error
-    inner.message_id = inner.message_id or _id(outer.id or "", "$.id")
-    inner.timestamp = inner.timestamp or outer.time
-    if not inner.user_id and not inner.anonymous_id:
-        inner.user_id = _id(outer.subject or "", "$.subject")
-    return inner
-
-
-def _fill_from_headers(envelope: Envelope, record: Record) -> None:
-    """CloudEvents binary mode: ``ce_*`` headers fill what the message leaves out."""
-    for name, raw in record.headers:
-        if not name.startswith("ce_"):
-            continue
-        where = f"header {name}"
-        try:
-            text = _text(raw)
-        except UnicodeDecodeError as error:
-            raise Refusal(Reason.WRONG_TYPE, where, str(error)) from error
-        if name == "ce_id":
-            envelope.message_id = envelope.message_id or _id(text, where)
-        elif name == "ce_subject" and not envelope.user_id and not envelope.anonymous_id:
-            envelope.user_id = _id(text, where)
-        elif name == "ce_time" and envelope.timestamp is None:
-            try:
-                envelope.timestamp = datetime.fromisoformat(text)
-            except ValueError as error:
-                raise Refusal(Reason.BAD_TIME, where, str(error)) from error
-
-
-def _text(header: bytes | None) -> str:
-    """A header's value; Kafka allows a header without one."""
-    return header.decode() if header else ""
-
-
-def _id(text: str, field: str) -> str:
-    """An id from outside the Segment message, held to the same length."""
-    if len(text) > LONGEST_ID:
-        raise Refusal(Reason.VALUE_OUT_OF_RANGE, field, f"{len(text)} characters are more than {LONGEST_ID}")
-    return text
-
-
-def _as_refusal(text: str, prefix: str) -> Refusal:
-    """A validation error of msgspec as reason, field path and detail."""
-    match = _PATH.match(text)
-    detail, path = (match.group(1), match.group(2)) if match else (text, "")
-    field = f"{prefix}{path}"
-    if detail.startswith("Expected `object`, got") and not path and prefix in ("$", "$.data"):
-        reason = Reason.NOT_SEGMENT
-    elif detail.startswith("Object missing required field"):
-        reason = Reason.MISSING_FIELD
-        field = f"{field}.{detail.split('`')[1]}"
-    elif detail.startswith("Expected `float` >="):
-        reason = Reason.NEGATIVE_MONEY
-    elif detail.startswith("Expected `float` <"):
-        reason = Reason.MONEY_OUT_OF_RANGE
-    elif detail.startswith("Number out of range"):
-        reason = Reason.NON_FINITE_MONEY
-    elif detail.startswith("Invalid RFC3339"):
-        reason = Reason.BAD_TIME
-    elif "of length" in detail or "`int` >=" in detail or "`int` <=" in detail or "Integer value" in detail:
-        reason = Reason.VALUE_OUT_OF_RANGE
-    elif path in (".timestamp", ".time"):
-        reason = Reason.BAD_TIME
-    else:
-        reason = Reason.WRONG_TYPE
-    return Refusal(reason, field, detail)
-
-
-def _rejected(text: str, prefix: str) -> Rejected:
-    refusal = _as_refusal(text, prefix)
-    stage = Stage.DECODE if refusal.reason == Reason.NOT_SEGMENT else Stage.SCHEMA
-    return Rejected(stage, Reason(refusal.reason), refusal.detail, refusal.field)

@@ -22,7 +22,8 @@ messages are written with. Smaller: big tickets in weak currencies (10**12 minor
 
 
 class Rates:
-    """Dated rates into the shop's currency: the latest one at or before the event's UTC day counts.
+    """Dated rates into the shop's currency: the latest one at or before the event's UTC day counts. ``scale`` is how many
+    minor units make a whole one of the shop's currency.
 
     >>> rates = Rates("USD", [("2026-01-01", "EUR", 1.10), ("2026-02-01", "EUR", 1.20)])
     >>> rates.to_minor(10.0, "EUR", day_of(parse_ms("2026-01-31")))
@@ -33,7 +34,7 @@ class Rates:
 
     def __init__(self, currency: str, rows: Iterable[tuple[str, str, float]] = ()) -> None:
         self.currency = currency
-        self._scale = 10.0 ** EXPONENT_OF.get(currency, 2)
+        self.scale = 10.0 ** EXPONENT_OF.get(currency, 2)
         dated: dict[str, list[tuple[int, float]]] = {}
         found = []
         for number, (date, code, rate) in enumerate(rows, start=1):
@@ -53,11 +54,11 @@ class Rates:
     def to_minor(self, amount: float, currency: str, day: int) -> int | None:
         """The amount in the shop's minor units, rounded half to even; ``None`` when there is no rate for that day."""
         if not currency or currency == self.currency:
-            return round(amount * self._scale)
+            return round(amount * self.scale)
         pairs = self._dated.get(currency)
         if not pairs:
             return None
         at = bisect_right(pairs, (day, float("inf"))) - 1
         if at < 0:
             return None
-        return round(amount * pairs[at][1] * self._scale)
+        return round(amount * pairs[at][1] * self.scale)

@@ -6,6 +6,11 @@ import msgspec
 
 Headers = tuple[tuple[str, bytes], ...]
 
+BACKFILL_HEADER = "winback-backfill"
+"""Header of imported history."""
+BACKFILL_END_HEADER = "winback-backfill-end"
+"""Header of the record with which an import ends on a partition."""
+
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One record of an input topic.

@@ -6,6 +6,9 @@ import enum
 
 import msgspec
 
+LONGEST_DETAIL = 500
+"""Longest explanation of a refusal, in characters. Longer: dead letters outgrow their topic's limit."""
+
 
 class Stage(enum.StrEnum):
     """Where on its way a record stopped."""
@@ -64,3 +67,20 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
 
     why: str
     name: str = ""
+
+
+class Refusal(Exception):
+    """Raised by builders for what types can't say; the codec turns it into a `Rejected`."""
+
+    def __init__(self, reason: Reason, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.field, self.detail = reason, field, shortened(detail)
+
+
+def shortened(detail: str) -> str:
+    """A detail fit for a header: what a sender wrote may be a megabyte, and is in the dead letter's value anyway.
+
+    >>> len(shortened("x" * 10_000))
+    500
+    """
+    return detail if len(detail) <= LONGEST_DETAIL else f"{detail[: LONGEST_DETAIL - 1]}…"

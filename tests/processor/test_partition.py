@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from stream.actions.message import Stream
 from stream.config import Settings
 from stream.datasets import cdnow_events
-from stream.events.codec import BACKFILL_END_HEADER, BACKFILL_HEADER
 from stream.events.hashing import owner_partition
 from stream.events.instants import DAY_MS, parse_ms
-from stream.events.record import Record
+from stream.events.record import BACKFILL_END_HEADER, BACKFILL_HEADER, Record
 from stream.outcome import Outcome
 from stream.processor import EpochOwner, Partition
 from stream.processor.epochs import Epoch
