@@ -10,17 +10,26 @@ _blake64 = blake2b(digest_size=8)
 _blake128 = blake2b(digest_size=16)
 
 
-def hash64(text: str) -> int:
-    """Unsigned 64-bit hash of a text (BLAKE2b, RFC 7693, 8-byte digest).
+def digest64(text: str) -> bytes:
+    """64-bit hash of a text (BLAKE2b, RFC 7693) as its 8 bytes; they sort as `hash64` does.
 
     Two of a customer's few hundred remembered ids collide with a chance below 1 in 10**14.
+
+    >>> digest64("order-1").hex()
+    '2599000e8c1b023d'
+    """
+    digest = _blake64.copy()
+    digest.update(text.encode())
+    return digest.digest()
+
+
+def hash64(text: str) -> int:
+    """`digest64` as an unsigned number.
 
     >>> hash64("order-1")
     2709196713320186429
     """
-    digest = _blake64.copy()
-    digest.update(text.encode())
-    return int.from_bytes(digest.digest(), "big")
+    return int.from_bytes(digest64(text), "big")
 
 
 def hex_hash(*parts: str) -> str:

@@ -17,9 +17,11 @@ class Population(msgspec.Struct, array_like=True, frozen=True, gc=False):
     segment: str
 
 
-class Memory(msgspec.Struct, array_like=True):
+class Memory(msgspec.Struct, array_like=True, gc=False):
     """Decisions about one customer."""
 
+    population: Population | None = None
+    """First, for `stream.state.customer.Head`: a population is counted without decoding the rest."""
     fired: dict[str, tuple[str, int]] = {}
     """Timer rule id → (last occurrence decided, when it was due): an occurrence is decided once, and one that was due
     earlier is over, even if a cancelled order makes it the latest again."""
@@ -27,7 +29,6 @@ class Memory(msgspec.Struct, array_like=True):
     """Rule id → instant of its last published action, for cool-downs."""
     sent_ms: list[int] = []
     """Instants of the newest published actions that count towards the frequency cap, ascending."""
-    population: Population | None = None
     score: float = -1.0
     """The last churn probability, −1 when never scored."""
     alert_armed: bool = False

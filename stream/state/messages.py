@@ -8,21 +8,24 @@ codes: nobody needs their names back, and no sender can grow a record with long 
 from __future__ import annotations
 
 import enum
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from struct import Struct
 from zlib import crc32
 
 import msgspec
 
 from stream.events.instants import DAY_MS
 from stream.events.kinds import Line
-from stream.state.ordered import put
+from stream.state.packed import ID, below, find, insert, place
 
 MOST_LINES = 64
-"""Cart lines kept of one message. Fewer: big baskets lose value in reminders; more: a bot's carts fill the memory."""
+"""Cart lines kept of one message. Fewer: big baskets lose value in reminders; more: a bot's carts fill the memory. Must fit
+7 bits."""
 MOST_BASKETS = 16
 """Purchases whose products are kept. Fewer: a product bought lately still looks merely viewed; more: a bot's big orders
 fill the memory."""
+NOT_KNOWN = 0
+"""Checksum of a body that was remembered under another definition of the checksum: any body is taken for the same."""
 
 
 class Trace(enum.IntEnum):
@@ -34,26 +37,6 @@ class Trace(enum.IntEnum):
     CART_REMOVED = 3
     CART_SET = 4
     BOUGHT = 5
-
-
-class CartLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A line of a cart: code of the product, pieces, price of one piece."""
-
-    product: int
-    quantity: int
-    price_minor: int
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A message on its way into the log: when, the 64-bit hashes of its id and body, and what it leaves behind."""
-
-    time_ms: int
-    message: int
-    body: int
-    trace: int = Trace.NONE
-    product: int = 0
-    """Code of the product viewed."""
-    lines: Sequence[CartLine] = ()
 
 
 class Seen(enum.Enum):
@@ -76,130 +59,260 @@ class Cart(msgspec.Struct, frozen=True, gc=False):
 MOST_CART_MINOR = 10**15
 """A cart's value stops here: beyond it only nonsense, and numbers that readers in other languages can't hold."""
 
+_VIEWED, _CART_ADDED, _CART_REMOVED = int(Trace.VIEWED), int(Trace.CART_ADDED), int(Trace.CART_REMOVED)
+_CART_SET, _BOUGHT = int(Trace.CART_SET), int(Trace.BOUGHT)
+_NEW, _DUPLICATE, _OTHER_BODY, _BEYOND_MEMORY = Seen.NEW, Seen.DUPLICATE, Seen.OTHER_BODY, Seen.BEYOND_MEMORY
+"""Names of this module are found three times as fast as members of an `enum.Enum`, and these are asked for per message."""
+_BEFORE_CARTS = bytes((Trace.NONE, Trace.VIEWED))
 
-class MessageLog(msgspec.Struct, array_like=True):
+ROW = 16
+"""Bytes of a row: time_ms · 256 + trace (i64), checksum of the body (u32), code of the product viewed or 0 (u32)."""
+_pack_row = Struct("<qII").pack
+_word = Struct("<q").unpack_from
+_u32 = Struct("<I").unpack_from
+_code = Struct("<I").pack
+
+_LINE = Struct("<IIq")
+"""A line of a cart: code of the product, pieces, price of one piece in minor units."""
+_lines = _LINE.iter_unpack
+_GROUP = ID + 1
+"""Bytes before the items of a group: the message's id, and the number of its items with `_REMOVES` or without."""
+_REMOVES = 0x80
+"""Marks cart lines that were taken out of the cart."""
+_CODE = 4
+_BYTES = tuple(bytes((n,)) for n in range(256))
+
+
+class MessageLog(msgspec.Struct, array_like=True, gc=False):
     """The newest messages, at most ``memory_messages`` within ``memory_message_days`` of the newest one.
 
-    Parallel lists, one position a message, ascending by (time, message): searched and counted at the speed of C.
+    Packed columns, one position a message, ascending by (time, id); see `stream.state.packed`.
     """
 
-    times_ms: list[int] = []
-    messages: list[int] = []
-    bodies: list[int] = []
-    traces: list[int] = []
-    products: list[int] = []
-    """Code of the product viewed, 0 for other messages."""
-    carts: dict[int, list[CartLine]] = {}
-    """Message → cart lines that no later message has made meaningless."""
-    baskets: list[tuple[int, int, list[int]]] = []
-    """(time_ms, message, codes of the products) of the newest purchases, ascending."""
-    floor: tuple[int, int] = (0, 0)
-    """(time_ms, message) of the newest entry that has left."""
+    ids: bytes = b""
+    """8 bytes a message: `digest64` of its id."""
+    rows: bytes = b""
+    """`ROW` bytes a message."""
+    carts: bytes = b""
+    """Cart lines that no later message has made meaningless, a group a message, in the order of the log."""
+    baskets: bytes = b""
+    """Codes of the products of the newest purchases, a group a message, in the order of the log."""
+    floor_ms: int = 0
+    """Time of the newest message that has left, 0 when none has."""
+    floor_id: bytes = b""
 
-    def look_up(self, message: int, body: int, time_ms: int, memory_days: int) -> Seen:
+    def look_up(self, message: bytes, body: int, time_ms: int, memory_days: int) -> Seen:
         """Has this message been seen? Ids that may have been forgotten are beyond memory."""
-        if message in self.messages:
-            known = self.bodies[self.messages.index(message)]
-            return Seen.DUPLICATE if known == body else Seen.OTHER_BODY
-        if (time_ms, message) <= self.floor:
-            return Seen.BEYOND_MEMORY
-        if self.times_ms and time_ms < self.times_ms[-1] - memory_days * DAY_MS:
-            return Seen.BEYOND_MEMORY
-        return Seen.NEW
+        rows = self.rows
+        newest_ms = _word(rows, -ROW)[0] >> 8 if rows else time_ms - 1
+        if message not in self.ids:
+            if time_ms > newest_ms:
+                return _NEW
+        else:
+            at = find(self.ids, message)
+            if at >= 0:
+                known = _u32(rows, at * ROW + 8)[0]
+                return _DUPLICATE if known in (body, NOT_KNOWN) else _OTHER_BODY
+        if time_ms < newest_ms - memory_days * DAY_MS:
+            return _BEYOND_MEMORY
+        if time_ms <= self.floor_ms and (time_ms < self.floor_ms or message <= self.floor_id):
+            return _BEYOND_MEMORY
+        return _NEW
 
-    def add(self, entry: Entry, *, memory_days: int, memory_messages: int) -> None:
+    def add(
+        self,
+        message: bytes,
+        body: int,
+        time_ms: int,
+        trace: int,
+        product: int,
+        lines: Sequence[Line],
+        memory_days: int,
+        memory_messages: int,
+    ) -> None:
         """Remembers a new message and lets go of what is too old or too much."""
-        times_ms = self.times_ms
-        at = self._place(entry.time_ms, entry.message) if times_ms and entry.time_ms <= times_ms[-1] else len(times_ms)
-        times_ms.insert(at, entry.time_ms)
-        self.messages.insert(at, entry.message)
-        self.bodies.insert(at, entry.body)
-        self.traces.insert(at, entry.trace)
-        self.products.insert(at, entry.product)
-        if entry.trace >= Trace.CART_ADDED:
-            self._keep_lines(at, entry)
-        gone = max(len(times_ms) - memory_messages, bisect_left(times_ms, times_ms[-1] - memory_days * DAY_MS))
+        row = _pack_row(time_ms << 8 | trace, body, product)
+        rows = self.rows
+        if not rows or time_ms > _word(rows, -ROW)[0] >> 8:
+            self.ids += message
+            rows = self.rows = rows + row
+            newest_ms = time_ms
+            if trace >= _CART_ADDED:
+                self._keep_newest_lines(message, trace, lines)
+        else:
+            first = time_ms << 8
+            at = place(rows, ROW, self.ids, first, first + 256, message)
+            self.ids = insert(self.ids, at, message)
+            rows = self.rows = insert(rows, at, row)
+            newest_ms = _word(rows, -ROW)[0] >> 8
+            if trace >= _CART_ADDED:
+                self._keep_lines(at, message, trace, lines)
+        gone = len(rows) // ROW - memory_messages
+        oldest = (newest_ms - memory_days * DAY_MS) << 8
+        if _word(rows)[0] < oldest:
+            # The newest row isn't too old, so there is a second; mostly one leaves as one comes.
+            gone = max(gone, 1 if _word(rows, ROW)[0] >= oldest else below(rows, ROW, oldest))
         if gone > 0:
             self._forget(gone)
 
     def views_of(self, product_id: str, now_ms: int, days: int = 30) -> int:
         """Views of a product in the last ``days`` and since it was last bought."""
-        product = product_code(product_id)
+        code = _code(product_code(product_id))
+        rows = self.rows
+        if code not in rows:
+            return 0
         start, end = self._span(now_ms, days)
-        for time_ms, message, products in reversed(self.baskets):
-            if time_ms <= now_ms and product in products:
-                start = max(start, self._place(time_ms, message))
-                break
-        return self.products[start:end].count(product)
+        baskets = self.baskets
+        if code in baskets:
+            for at, first, after in _groups(baskets, _CODE):
+                if code in baskets[first:after] and _holds(baskets[first:after], code):
+                    bought = find(self.ids, baskets[at : at + ID])
+                    if bought < end:
+                        start = max(start, bought)
+        count = 0
+        at = rows.find(code, start * ROW, end * ROW)
+        while at >= 0:
+            if at % ROW == ROW - _CODE and rows[at - ROW + _CODE] == _VIEWED:
+                count += 1
+            at = rows.find(code, at + 1, end * ROW)
+        return count
 
     def views(self, now_ms: int, days: int = 30) -> int:
         """Product views of the last ``days``."""
         start, end = self._span(now_ms, days)
-        return self.traces[start:end].count(Trace.VIEWED)
+        return self._traces(start, end).count(_VIEWED)
 
     def cart(self, now_ms: int) -> Cart:
         """The cart as of an instant: folded from the last message that set or emptied it."""
-        end = bisect_right(self.times_ms, now_ms)
-        traces = self.traces
-        start = next((at for at in range(end - 1, -1, -1) if traces[at] >= Trace.CART_SET), 0)
+        rows = self.rows
+        traces = self._traces(0, self._end(now_ms)).rstrip(_BEFORE_CARTS)
+        if not traces:
+            return Cart(0, 0, 0)
+        changed_ms = _word(rows, (len(traces) - 1) * ROW)[0] >> 8
+        carts = self.carts
+        if not carts:
+            return Cart(0, 0, changed_ms)
+        start, end = max(0, traces.rfind(_CART_SET), traces.rfind(_BOUGHT)), len(traces)
+        is_now = _word(rows, -ROW)[0] >> 8 <= now_ms  # then all that is kept counts
         content: dict[int, tuple[int, int]] = {}
-        changed_ms = 0
-        for at in range(start, end):
-            trace = traces[at]
-            if trace < Trace.CART_ADDED:
+        for at, first, after in _groups(carts, _LINE.size):
+            if not is_now and not start <= find(self.ids, carts[at : at + ID]) < end:
                 continue
-            changed_ms = self.times_ms[at]
-            for line in self.carts.get(self.messages[at], ()):
-                quantity, price = content.get(line.product, (0, 0))
-                if trace != Trace.CART_REMOVED:
-                    if line.quantity:
-                        content[line.product] = (quantity + line.quantity, line.price_minor or price)
-                elif quantity > line.quantity:
-                    content[line.product] = (quantity - line.quantity, price)
+            removes = carts[first - 1] & _REMOVES
+            for product, pieces, price_minor in _lines(carts[first:after]):
+                quantity, price = content.get(product, (0, 0))
+                if not removes:
+                    if pieces:
+                        content[product] = (quantity + pieces, price_minor or price)
+                elif quantity > pieces:
+                    content[product] = (quantity - pieces, price)
                 else:
-                    content.pop(line.product, None)
+                    content.pop(product, None)
         items = sum(quantity for quantity, _ in content.values())
         value = sum(quantity * price for quantity, price in content.values())
         return Cart(items, min(value, MOST_CART_MINOR), changed_ms)
 
     # -- inside
 
-    def _place(self, time_ms: int, message: int) -> int:
-        """Where a message is, or belongs."""
-        times_ms, messages = self.times_ms, self.messages
-        at = bisect_left(times_ms, time_ms)
-        while at < len(times_ms) and times_ms[at] == time_ms and messages[at] < message:
-            at += 1
-        return at
+    def _traces(self, start: int, end: int) -> bytes:
+        """The traces of a span, one byte a message."""
+        return self.rows[start * ROW : end * ROW : ROW]
+
+    def _end(self, now_ms: int) -> int:
+        """How many messages are not later than an instant."""
+        rows = self.rows
+        if rows and _word(rows, -ROW)[0] >> 8 > now_ms:
+            return below(rows, ROW, (now_ms + 1) << 8)
+        return len(rows) // ROW
 
     def _span(self, now_ms: int, days: int) -> tuple[int, int]:
         """Positions of the messages with now − days < time ≤ now."""
-        return bisect_right(self.times_ms, now_ms - days * DAY_MS), bisect_right(self.times_ms, now_ms)
+        rows = self.rows
+        since = (now_ms - days * DAY_MS + 1) << 8
+        start = below(rows, ROW, since) if rows and _word(rows)[0] < since else 0
+        return start, self._end(now_ms)
 
-    def _keep_lines(self, at: int, entry: Entry) -> None:
-        """Keeps cart lines only until a later set or purchase makes them meaningless: memory stays bounded."""
-        traces = self.traces
-        if entry.trace >= Trace.CART_SET and self.carts:
-            for earlier in range(at - 1, -1, -1):
-                self.carts.pop(self.messages[earlier], None)
-                if traces[earlier] >= Trace.CART_SET:
-                    break
-        if entry.trace == Trace.BOUGHT:
-            if entry.lines:
-                insort(self.baskets, (entry.time_ms, entry.message, sorted({line.product for line in entry.lines})))
-                del self.baskets[:-MOST_BASKETS]
-        elif entry.lines and all(trace < Trace.CART_SET for trace in traces[at + 1 :]):
-            put(self.carts, entry.message, list(entry.lines))
+    def _keep_newest_lines(self, message: bytes, trace: int, lines: Sequence[Line]) -> None:
+        """Keeps the lines of the newest message. Those before a set or a purchase mean nothing any more, and go: memory stays
+        bounded."""
+        if trace >= _CART_SET:
+            self.carts = b""
+        if not lines:
+            return
+        if len(lines) > MOST_LINES:
+            lines = kept_lines(lines)
+        if trace == _BOUGHT:
+            self.baskets += message + _BYTES[len(lines)] + _codes(lines)
+            if len(self.baskets) > MOST_BASKETS * (_GROUP + _CODE):
+                self._trim_baskets()
+        else:
+            count = len(lines) | _REMOVES if trace == _CART_REMOVED else len(lines)
+            self.carts += message + _BYTES[count] + _packed(lines)
+
+    def _keep_lines(self, at: int, message: bytes, trace: int, lines: Sequence[Line]) -> None:
+        """As `_keep_newest_lines`, for the message at any position."""
+        later = self._traces(at + 1, len(self.rows) // ROW)
+        carts_after = self._select(self.carts, _LINE.size, at + 1)
+        baskets_after = self._select(self.baskets, _CODE, at + 1)
+        self.carts = self.carts[: len(self.carts) - len(carts_after)]
+        self.baskets = self.baskets[: len(self.baskets) - len(baskets_after)]
+        self._keep_newest_lines(message, trace, lines if trace == _BOUGHT or not _resets(later) else ())
+        self.carts += carts_after
+        self.baskets += baskets_after
+        self._trim_baskets()
+
+    def _select(self, groups: bytes, width: int, since: int) -> bytes:
+        """The groups of the messages at and after a position."""
+        for at, _, _ in _groups(groups, width):
+            if find(self.ids, groups[at : at + ID]) >= since:
+                return groups[at:]
+        return b""
+
+    def _trim_baskets(self) -> None:
+        starts = [at for at, _, _ in _groups(self.baskets, _CODE)]
+        if len(starts) > MOST_BASKETS:
+            self.baskets = self.baskets[starts[-MOST_BASKETS] :]
 
     def _forget(self, gone: int) -> None:
-        self.floor = (self.times_ms[gone - 1], self.messages[gone - 1])
-        if self.carts:
-            for message in self.messages[:gone]:
-                self.carts.pop(message, None)
-        while self.baskets and self.baskets[0][:2] <= self.floor:
-            del self.baskets[0]
-        for column in (self.times_ms, self.messages, self.bodies, self.traces, self.products):
-            del column[:gone]
+        """Lets go of the oldest messages, and of what is kept for them."""
+        leaving = self.ids[: gone * ID]
+        if self.carts and find(leaving, self.carts[:ID]) >= 0:
+            self.carts = self._select(self.carts, _LINE.size, gone)
+        if self.baskets and find(leaving, self.baskets[:ID]) >= 0:
+            self.baskets = self._select(self.baskets, _CODE, gone)
+        self.floor_ms = _word(self.rows, (gone - 1) * ROW)[0] >> 8
+        self.floor_id = leaving[-ID:]
+        self.ids = self.ids[gone * ID :]
+        self.rows = self.rows[gone * ROW :]
+
+
+def _groups(groups: bytes, width: int) -> Iterator[tuple[int, int, int]]:
+    """Where each group is: start of the message's id, start and end of its items."""
+    at = 0
+    while at < len(groups):
+        start = at + _GROUP
+        end = start + (groups[start - 1] & ~_REMOVES) * width
+        yield at, start, end
+        at = end
+
+
+def _resets(traces: bytes) -> bool:
+    return _CART_SET in traces or _BOUGHT in traces
+
+
+def _holds(codes: bytes, code: bytes) -> bool:
+    at = codes.find(code)
+    while at >= 0 and at % _CODE:
+        at = codes.find(code, at + 1)
+    return at >= 0
+
+
+def _packed(lines: Sequence[Line]) -> bytes:
+    return b"".join([_LINE.pack(product_code(line.product_id), line.quantity, line.price_minor) for line in lines])
+
+
+def _codes(lines: Sequence[Line]) -> bytes:
+    return b"".join([_code(crc32(line.product_id.encode())) for line in lines])
 
 
 def product_code(product_id: str) -> int:
@@ -212,8 +325,8 @@ def product_code(product_id: str) -> int:
     return crc32(product_id.encode())
 
 
-def kept_lines(lines: Sequence[Line]) -> list[CartLine]:
+def kept_lines(lines: Sequence[Line]) -> Sequence[Line]:
     """The lines worth remembering of a message: the `MOST_LINES` of most value, in a stable order."""
     if len(lines) > MOST_LINES:
-        lines = sorted(lines, key=lambda line: (-line.quantity * line.price_minor, line.product_id))[:MOST_LINES]
-    return [CartLine(product_code(line.product_id), line.quantity, line.price_minor) for line in lines]
+        return sorted(lines, key=lambda line: (-line.quantity * line.price_minor, line.product_id))[:MOST_LINES]
+    return lines

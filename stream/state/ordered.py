@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-_Key = TypeVar("_Key", int, str)
+_Key = TypeVar("_Key", int, str, bytes)
 _Value = TypeVar("_Value")
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left
+from functools import lru_cache
+from struct import Struct, unpack
 
 import msgspec
 
 from stream.events.instants import DAY_MS, day_of
 from stream.state.ordered import put
+from stream.state.packed import ID, below, find, insert, place, without
 
 PENDING = -1
 """Amount of an order of which only a refund or a cancellation has been seen so far."""
@@ -33,8 +36,8 @@ class Mark(msgspec.Struct, array_like=True, gc=False):
 
     amount_minor: int
     cancelled: bool = False
-    refunds: list[tuple[int, int]] = []
-    """(hash of the messageId, minor units), ascending."""
+    refunds: list[tuple[bytes, int]] = []
+    """(digest of the messageId, minor units), ascending."""
 
     @property
     def back_minor(self) -> int:
@@ -67,6 +70,10 @@ class Applied(enum.Enum):
     BEYOND_MEMORY = "beyond_memory"
 
 
+_CHANGED, _BEYOND_MEMORY = Applied.CHANGED, Applied.BEYOND_MEMORY
+"""Names of this module are found three times as fast as members of an `enum.Enum`."""
+
+
 class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Orders that count in a window: how many, and how much money."""
 
@@ -74,63 +81,85 @@ class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
     monetary_minor: int
 
 
-class OrderBook(msgspec.Struct, array_like=True):
-    """All that is remembered of a customer's orders: parallel lists, one position an order, ascending by (time, key).
+@lru_cache(maxsize=64)
+def _columns(rows: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Instants and net amounts of packed rows. One event asks for those of one customer several times, so they are kept for a
+    moment: equal rows have equal columns. More: memory; fewer than the customers that are looked at in turn: done again."""
+    numbers = unpack(f"<{len(rows) // 8}q", rows)
+    return numbers[::2], numbers[1::2]
 
-    Lists of integers are searched and summed at the speed of C, and stored without overhead.
-    """
 
-    times_ms: list[int] = []
-    keys: list[int] = []
-    """64-bit hashes of ``order_id``."""
-    nets_minor: list[int] = []
-    """What is left of each order; 0: it doesn't count."""
-    sends: list[int] = []
-    """64-bit hashes of the ``messageId`` whose send of the order counts; 0 while it is pending."""
-    marks: dict[int, Mark] = {}
-    """Key → what else happened to the order."""
+class Gone(msgspec.Struct, array_like=True, gc=False):
+    """What is left of the orders that have left the book. Young customers have none."""
+
+    floor_ms: int
+    """Time and key of the newest order that has left: an unknown order up to it can't be told from a repeat."""
+    floor_key: bytes
+    frequency: int = 0
+    """Orders that counted, those in ``frozen`` included."""
+    monetary_minor: int = 0
+    first_ms: int = 0
+    """Instants of the first and the last order that counted, 0 when none did."""
+    last_ms: int = 0
     frozen: dict[int, tuple[int, int]] = {}
-    """UTC day → (count, minor units) of orders that left for lack of room and are not old yet."""
-    gone_frequency: int = 0
-    """Orders that have left, those in ``frozen`` included."""
-    gone_monetary_minor: int = 0
-    gone_first_ms: int = 0
-    gone_last_ms: int = 0
-    floor: tuple[int, int] = (0, 0)
-    """(time_ms, key) of the newest order that has left: an unknown order up to it can't be told from a repeat."""
+    """UTC day → (count, minor units) of orders that left for lack of room and are not old yet, ascending."""
+
+
+UNSENT = bytes(ID)
+"""Stands for the send of an order that is pending."""
+ROW = 16
+"""Bytes of a row: time_ms (i64), what is left of the order in minor units (i64; 0: it doesn't count)."""
+_pack_row = Struct("<qq").pack
+_unpacked = Struct("<qq").iter_unpack
+_time = Struct("<q").unpack_from
+_net = Struct("<q").pack
+
+
+class OrderBook(msgspec.Struct, array_like=True, gc=False):
+    """All that is remembered of a customer's orders: packed columns, one position an order, ascending by (time, key)."""
+
+    keys: bytes = b""
+    """8 bytes an order: `digest64` of ``order_id``."""
+    sends: bytes = b""
+    """8 bytes an order: `digest64` of the ``messageId`` whose send of the order counts; `UNSENT` while it is pending."""
+    rows: bytes = b""
+    """`ROW` bytes an order."""
+    marks: dict[bytes, Mark] | None = None
+    """Key → what else happened to the order; ``None`` when nothing happened to any."""
+    gone: Gone | None = None
 
     def purchase(
-        self, key: int, message: int, time_ms: int, amount_minor: int, *, memory_days: int, memory_orders: int
+        self, key: bytes, message: bytes, time_ms: int, amount_minor: int, *, memory_days: int, memory_orders: int
     ) -> Applied:
         """Takes a send of an order; of several sends the one with the latest (time, message) counts."""
-        if key not in self.keys:
-            if self._is_beyond(time_ms, key, memory_days):
-                return Applied.BEYOND_MEMORY
-            self._insert(time_ms, key, amount_minor, message)
+        at = find(self.keys, key) if key in self.keys else -1
+        if at < 0:
+            if not self._add(time_ms, key, amount_minor, message, memory_days):
+                return _BEYOND_MEMORY
             self._evict(memory_days, memory_orders)
-            return Applied.CHANGED
-        at = self.keys.index(key)
-        mark = self.marks.get(key)
+            return _CHANGED
+        mark = self.marks.get(key) if self.marks else None
         pending = mark is not None and mark.amount_minor == PENDING
+        send = self.sends[at * ID : at * ID + ID]
         if pending:
             # The order itself may have come and gone before its refund: then this is a repeat.
             if self._is_beyond(time_ms, key, memory_days):
-                return Applied.BEYOND_MEMORY
-        elif self.sends[at] == message:
+                return _BEYOND_MEMORY
+        elif send == message:
             return Applied.DUPLICATE
-        elif (time_ms, message) < (self.times_ms[at], self.sends[at]):
+        elif (time_ms, message) < (self._time_ms(at), send):
             return Applied.SUPERSEDED
         if mark is not None:
             mark.amount_minor = amount_minor
         self._remove(at)
         self._insert(time_ms, key, amount_minor if mark is None else mark.net_minor, message)
         self._evict(memory_days, memory_orders)
-        return Applied.CHANGED if pending else Applied.UPDATED
+        return _CHANGED if pending else Applied.UPDATED
 
     def refund(
         self,
-        key: int,
-        message: int,
+        key: bytes,
+        message: bytes,
         time_ms: int,
         amount_minor: int | None,
         *,
@@ -139,30 +168,34 @@ class OrderBook(msgspec.Struct, array_like=True):
     ) -> Applied:
         """Takes money back from an order, in the order's own day; waits for the order when it isn't known yet."""
         if not self._known_or_pending(key, time_ms, memory_days, memory_orders):
-            return Applied.BEYOND_MEMORY
+            return _BEYOND_MEMORY
         mark = self._mark(key)
         if any(message == seen for seen, _ in mark.refunds):
             return Applied.DUPLICATE
         if len(mark.refunds) >= MOST_REFUNDS:
-            return Applied.BEYOND_MEMORY
+            return _BEYOND_MEMORY
         mark.refunds = sorted([*mark.refunds, (message, WHOLE if amount_minor is None else amount_minor)])
         self._settle(key, mark)
-        return Applied.CHANGED
+        return _CHANGED
 
-    def cancel(self, key: int, time_ms: int, *, memory_days: int, memory_orders: int) -> Applied:
+    def cancel(self, key: bytes, time_ms: int, *, memory_days: int, memory_orders: int) -> Applied:
         """Cancels an order for good: later sends of it don't bring it back."""
         if not self._known_or_pending(key, time_ms, memory_days, memory_orders):
-            return Applied.BEYOND_MEMORY
+            return _BEYOND_MEMORY
         mark = self._mark(key)
         if mark.cancelled:
             return Applied.DUPLICATE
         mark.cancelled = True
         self._settle(key, mark)
-        return Applied.CHANGED
+        return _CHANGED
+
+    def columns(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Instants, and what is left in minor units, of the orders remembered one by one, ascending by time."""
+        return _columns(self.rows)
 
     def windows(self, day: int) -> tuple[Window, Window, Window, Window]:
         """Frequency and monetary value of `WINDOWS_DAYS` as of a UTC day: days d with day − W < d ≤ day."""
-        end = bisect_left(self.times_ms, (day + 1) * DAY_MS)
+        end = bisect_left(self.columns()[0], (day + 1) * DAY_MS)
         d7, d30, d90, d365 = WINDOWS_DAYS
         return (
             self._window(day, d7, end),
@@ -173,31 +206,36 @@ class OrderBook(msgspec.Struct, array_like=True):
 
     def lifetime(self) -> Window:
         """All orders that count, ever."""
-        nets = self.nets_minor
-        return Window(
-            self.gone_frequency + len(nets) - nets.count(0), min(MOST_SUM_MINOR, self.gone_monetary_minor + sum(nets))
-        )
+        nets = self.columns()[1]
+        count, amount = len(nets) - nets.count(0), sum(nets)
+        if self.gone is not None:
+            count += self.gone.frequency
+            amount += self.gone.monetary_minor
+        return Window(count, min(MOST_SUM_MINOR, amount))
 
     def last_ms(self) -> int | None:
         """Instant of the last order that counts."""
         at = self._last()
-        return self.gone_last_ms or None if at is None else self.times_ms[at]
+        if at is not None:
+            return self._time_ms(at)
+        return self.gone.last_ms or None if self.gone is not None else None
 
     def last_key(self) -> int | None:
-        """Key of the last order that counts, among those remembered one by one."""
+        """Key of the last order that counts, among those remembered one by one, as `hash64` gives it."""
         at = self._last()
-        return None if at is None else self.keys[at]
+        return None if at is None else int.from_bytes(self.keys[at * ID : at * ID + ID], "big")
 
     def first_ms(self) -> int | None:
         """Instant of the first order that counts."""
-        if self.gone_first_ms:
-            return self.gone_first_ms
-        return next((time_ms for time_ms, net in zip(self.times_ms, self.nets_minor, strict=True) if net), None)
+        if self.gone is not None and self.gone.first_ms:
+            return self.gone.first_ms
+        times_ms, nets = self.columns()
+        return next((time_ms for time_ms, net in zip(times_ms, nets, strict=True) if net), None)
 
     def purchase_days(self, day: int) -> dict[int, tuple[int, int]]:
         """UTC day → (orders, minor units) of remembered orders that count, ascending, up to and with ``day``."""
-        days = {at: pair for at, pair in self.frozen.items() if at <= day}
-        for time_ms, net in zip(self.times_ms, self.nets_minor, strict=True):
+        days = {} if self.gone is None else {at: pair for at, pair in self.gone.frozen.items() if at <= day}
+        for time_ms, net in zip(*self.columns(), strict=True):
             at = time_ms // DAY_MS
             if at > day:
                 break
@@ -209,98 +247,134 @@ class OrderBook(msgspec.Struct, array_like=True):
     def refunds_since(self, day: int) -> int:
         """Remembered orders since a UTC day that were cancelled or got money back."""
         since_ms = day * DAY_MS
-        return sum(1 for key in self.marks if self.times_ms[self.keys.index(key)] >= since_ms)
+        return sum(1 for key in self.marks or () if self._time_ms(find(self.keys, key)) >= since_ms)
 
     def clamped(self) -> int:
         """Remembered orders from which more was refunded than they were worth."""
-        return sum(1 for mark in self.marks.values() if mark.clamped)
+        return sum(1 for mark in self.marks.values() if mark.clamped) if self.marks else 0
 
     # -- inside
 
+    def _time_ms(self, at: int) -> int:
+        time_ms: int = _time(self.rows, at * ROW)[0]
+        return time_ms
+
     def _last(self) -> int | None:
-        nets = self.nets_minor
+        nets = self.columns()[1]
         return next((at for at in range(len(nets) - 1, -1, -1) if nets[at]), None)
 
     def _window(self, day: int, days: int, end: int) -> Window:
         first = day - days + 1
-        start = bisect_left(self.times_ms, first * DAY_MS, 0, end)
-        nets = self.nets_minor[start:end]
+        times_ms, nets = self.columns()
+        nets = nets[bisect_left(times_ms, first * DAY_MS, 0, end) : end]
         count, amount = len(nets) - nets.count(0), sum(nets)
-        for at in reversed(self.frozen):
-            if at < first:
-                break
-            if at <= day:
-                count += self.frozen[at][0]
-                amount += self.frozen[at][1]
+        if self.gone is not None:
+            for at in reversed(self.gone.frozen):
+                if at < first:
+                    break
+                if at <= day:
+                    count += self.gone.frozen[at][0]
+                    amount += self.gone.frozen[at][1]
         return Window(count, min(MOST_SUM_MINOR, amount))
 
-    def _is_beyond(self, time_ms: int, key: int, memory_days: int) -> bool:
-        if (time_ms, key) <= self.floor:
+    def _is_beyond(self, time_ms: int, key: bytes, memory_days: int) -> bool:
+        gone = self.gone
+        if gone is not None and (time_ms, key) <= (gone.floor_ms, gone.floor_key):
             return True
-        return bool(self.times_ms) and time_ms < self.times_ms[-1] - memory_days * DAY_MS
+        return bool(self.rows) and time_ms < self._time_ms(-1) - memory_days * DAY_MS
 
-    def _known_or_pending(self, key: int, time_ms: int, memory_days: int, memory_orders: int) -> bool:
+    def _known_or_pending(self, key: bytes, time_ms: int, memory_days: int, memory_orders: int) -> bool:
         """Is the order known, or has it now a place to wait for? A place is at the earliest thing heard of the order."""
-        if key not in self.keys:
+        at = find(self.keys, key)
+        if at < 0:
             if self._is_beyond(time_ms, key, memory_days):
                 return False
-            if len(self.keys) >= memory_orders and (time_ms, key) < (self.times_ms[0], self.keys[0]):
+            full = len(self.keys) >= memory_orders * ID
+            if full and (time_ms, key) < (self._time_ms(0), self.keys[:ID]):
                 return False
-            put(self.marks, key, Mark(PENDING))
-            self._insert(time_ms, key, 0, 0)
+            self._put_mark(key, Mark(PENDING))
+            self._insert(time_ms, key, 0, UNSENT)
             self._evict(memory_days, memory_orders)
             return True
-        at = self.keys.index(key)
-        if self.sends[at] == 0 and time_ms < self.times_ms[at] and not self._is_beyond(time_ms, key, memory_days):
+        waits = self.sends[at * ID : at * ID + ID] == UNSENT
+        if waits and time_ms < self._time_ms(at) and not self._is_beyond(time_ms, key, memory_days):
             self._remove(at)
-            self._insert(time_ms, key, 0, 0)
+            self._insert(time_ms, key, 0, UNSENT)
         return True
 
-    def _mark(self, key: int) -> Mark:
-        mark = self.marks.get(key)
+    def _put_mark(self, key: bytes, mark: Mark) -> None:
+        if self.marks is None:
+            self.marks = {}
+        put(self.marks, key, mark)
+
+    def _mark(self, key: bytes) -> Mark:
+        mark = self.marks.get(key) if self.marks else None
         if mark is None:
-            mark = Mark(self.nets_minor[self.keys.index(key)])
-            put(self.marks, key, mark)
+            mark = Mark(self.columns()[1][find(self.keys, key)])
+            self._put_mark(key, mark)
         return mark
 
-    def _settle(self, key: int, mark: Mark) -> None:
-        self.nets_minor[self.keys.index(key)] = mark.net_minor
+    def _settle(self, key: bytes, mark: Mark) -> None:
+        at = find(self.keys, key) * ROW
+        self.rows = self.rows[: at + 8] + _net(mark.net_minor) + self.rows[at + ROW :]
 
-    def _insert(self, time_ms: int, key: int, net_minor: int, message: int) -> None:
-        times_ms, keys = self.times_ms, self.keys
-        at = bisect_left(times_ms, time_ms)
-        while at < len(times_ms) and times_ms[at] == time_ms and keys[at] < key:
-            at += 1
-        times_ms.insert(at, time_ms)
-        keys.insert(at, key)
-        self.nets_minor.insert(at, net_minor)
-        self.sends.insert(at, message)
+    def _add(self, time_ms: int, key: bytes, net_minor: int, message: bytes, memory_days: int) -> bool:
+        """Takes an order that isn't known yet; mostly it is the newest, which can't be beyond memory."""
+        rows = self.rows
+        if not rows or time_ms > _time(rows, -ROW)[0]:
+            self.keys += key
+            self.sends += message
+            self.rows = rows + _pack_row(time_ms, net_minor)
+            return True
+        if self._is_beyond(time_ms, key, memory_days):
+            return False
+        self._insert(time_ms, key, net_minor, message)
+        return True
+
+    def _insert(self, time_ms: int, key: bytes, net_minor: int, message: bytes) -> None:
+        at = place(self.rows, ROW, self.keys, time_ms, time_ms + 1, key)
+        self.keys = insert(self.keys, at, key)
+        self.sends = insert(self.sends, at, message)
+        self.rows = insert(self.rows, at, _pack_row(time_ms, net_minor))
 
     def _remove(self, at: int) -> None:
-        for column in (self.times_ms, self.keys, self.nets_minor, self.sends):
-            del column[at]
+        self.keys = without(self.keys, ID, at)
+        self.sends = without(self.sends, ID, at)
+        self.rows = without(self.rows, ROW, at)
 
     def _evict(self, memory_days: int, memory_orders: int) -> None:
         """Lets go of what is too old, or too much, by event time only."""
-        times_ms = self.times_ms
-        oldest_ms = times_ms[-1] - memory_days * DAY_MS
-        leaving = max(len(times_ms) - memory_orders, bisect_left(times_ms, oldest_ms))
-        for at in range(max(0, leaving)):
-            time_ms, net = times_ms[at], self.nets_minor[at]
-            self.marks.pop(self.keys[at], None)
+        rows = self.rows
+        oldest_ms = _time(rows, -ROW)[0] - memory_days * DAY_MS
+        if len(rows) > memory_orders * ROW or _time(rows)[0] < oldest_ms:
+            self._let_go(max(len(rows) // ROW - memory_orders, below(rows, ROW, oldest_ms)))
+        if self.gone is not None:
+            frozen, oldest_day = self.gone.frozen, day_of(oldest_ms)
+            while frozen and (day := next(iter(frozen))) < oldest_day:
+                del frozen[day]
+
+    def _let_go(self, leaving: int) -> None:
+        """The oldest orders leave: into the totals, and into day buckets."""
+        floor_ms, floor_key = self._time_ms(leaving - 1), self.keys[(leaving - 1) * ID : leaving * ID]
+        gone = self.gone
+        if gone is None:
+            gone = self.gone = Gone(floor_ms, floor_key)
+        else:
+            gone.floor_ms, gone.floor_key = floor_ms, floor_key
+        for time_ms, net in _unpacked(self.rows[: leaving * ROW]):
             if not net:
                 continue
-            self.gone_frequency += 1
-            self.gone_monetary_minor = min(MOST_SUM_MINOR, self.gone_monetary_minor + net)
-            self.gone_first_ms = self.gone_first_ms or time_ms
-            self.gone_last_ms = time_ms
+            gone.frequency += 1
+            gone.monetary_minor = min(MOST_SUM_MINOR, gone.monetary_minor + net)
+            gone.first_ms = gone.first_ms or time_ms
+            gone.last_ms = time_ms
             day = time_ms // DAY_MS
-            count, amount = self.frozen.get(day, (0, 0))
-            self.frozen[day] = (count + 1, min(MOST_SUM_MINOR, amount + net))
-        if leaving > 0:
-            self.floor = (times_ms[leaving - 1], self.keys[leaving - 1])
-            for column in (times_ms, self.keys, self.nets_minor, self.sends):
-                del column[:leaving]
-        oldest_day = day_of(oldest_ms)
-        while self.frozen and (day := next(iter(self.frozen))) < oldest_day:
-            del self.frozen[day]
+            count, amount = gone.frozen.get(day, (0, 0))
+            gone.frozen[day] = (count + 1, min(MOST_SUM_MINOR, amount + net))
+        if self.marks:
+            for at in range(leaving):
+                self.marks.pop(self.keys[at * ID : at * ID + ID], None)
+            self.marks = self.marks or None
+        self.keys = self.keys[leaving * ID :]
+        self.sends = self.sends[leaving * ID :]
+        self.rows = self.rows[leaving * ROW :]

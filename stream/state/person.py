@@ -6,6 +6,8 @@ Source: MISSION A1, B3, B4, E8.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from stream.state.ordered import put
@@ -22,25 +24,26 @@ ACTIVE_DAYS = 64
 
 
 class Answer(msgspec.Struct, array_like=True, gc=False):
-    """One answer: when, the hash of its message id, and its value."""
+    """One answer: when, the digest of its message id, and its value."""
 
     time_ms: int
-    message: int
+    message: bytes
     value: float
 
 
-class Person(msgspec.Struct, array_like=True):
-    """Traits, consent, feedback and activity of one customer."""
+class Voice(msgspec.Struct, array_like=True, gc=False):
+    """Feedback of one customer. Most never say anything."""
 
-    traits: dict[str, tuple[int, str]] = {}
-    """Trait → (time_ms, value): region, language, timezone, birthday, level."""
-    consent: dict[str, tuple[int, bool]] = {}
-    """Channel (or ``*``) → (time_ms, granted)."""
     nps: list[Answer] = []
     csat: list[Answer] = []
     ratings: list[Answer] = []
     complaints: dict[int, tuple[int, int]] = {}
     """Hash of the complaint id → (opened_ms, resolved_ms); 0 means not seen."""
+
+
+class Person(msgspec.Struct, array_like=True, gc=False):
+    """Traits, consent, feedback and activity of one customer."""
+
     created_ms: int = 0
     """Event time of the earliest event of this customer."""
     last_activity_ms: int = 0
@@ -48,6 +51,38 @@ class Person(msgspec.Struct, array_like=True):
     active_day: int = 0
     active_bits: int = 0
     """Bit i: active on UTC day ``active_day`` − i."""
+    traits: dict[str, tuple[int, str]] = {}
+    """Trait → (time_ms, value): region, language, timezone, birthday, level."""
+    consent: dict[str, tuple[int, bool]] = {}
+    """Channel (or ``*``) → (time_ms, granted)."""
+    voice: Voice | None = None
+    """Feedback, ``None`` until there is some."""
+
+    @property
+    def nps(self) -> Sequence[Answer]:
+        """NPS answers, ascending by time."""
+        return self.voice.nps if self.voice is not None else ()
+
+    @property
+    def csat(self) -> Sequence[Answer]:
+        """CSAT answers, ascending by time."""
+        return self.voice.csat if self.voice is not None else ()
+
+    @property
+    def ratings(self) -> Sequence[Answer]:
+        """Product ratings, ascending by time."""
+        return self.voice.ratings if self.voice is not None else ()
+
+    @property
+    def complaints(self) -> Mapping[int, tuple[int, int]]:
+        """Hash of the complaint id → (opened_ms, resolved_ms); 0 means not seen."""
+        return self.voice.complaints if self.voice is not None else {}
+
+    def speaks(self) -> Voice:
+        """The feedback, to be added to."""
+        if self.voice is None:
+            self.voice = Voice()
+        return self.voice
 
     def set_trait(self, name: str, time_ms: int, value: str) -> None:
         """Remembers a trait unless a later event has said otherwise."""
@@ -93,15 +128,23 @@ class Person(msgspec.Struct, array_like=True):
 
     def open_complaints(self) -> list[int]:
         """Opening instants of complaints that are still open, oldest first."""
+        if self.voice is None:
+            return []
         return sorted(opened for opened, resolved in self.complaints.values() if opened and resolved < opened)
 
     def seen(self, time_ms: int) -> None:
         """Something about the customer happened at this instant."""
-        self.created_ms = min(self.created_ms or time_ms, time_ms)
+        if not self.created_ms or time_ms < self.created_ms:
+            self.created_ms = time_ms
 
     def active(self, time_ms: int, day: int) -> None:
-        """The customer did something at this instant, on this UTC day."""
-        self.last_activity_ms = max(self.last_activity_ms, time_ms)
+        """The customer did something at this instant, on this UTC day; so something happened."""
+        if time_ms <= self.last_activity_ms or not self.last_activity_ms:
+            self.seen(time_ms)
+        if time_ms > self.last_activity_ms:
+            self.last_activity_ms = time_ms
+            if day == self.active_day and self.active_bits:
+                return
         if day > self.active_day:
             shift = min(day - self.active_day, ACTIVE_DAYS)
             self.active_bits = ((self.active_bits << shift) | 1) & ((1 << ACTIVE_DAYS) - 1)
@@ -118,9 +161,10 @@ class Person(msgspec.Struct, array_like=True):
         return (bits & ((1 << days) - 1)).bit_count()
 
     def _keep_complaint(self, key: int, opened: int, resolved: int) -> None:
-        put(self.complaints, key, (opened, resolved))
-        if len(self.complaints) > MOST_COMPLAINTS:
-            del self.complaints[min(self.complaints, key=lambda k: (max(self.complaints[k]), k))]
+        complaints = self.speaks().complaints
+        put(complaints, key, (opened, resolved))
+        if len(complaints) > MOST_COMPLAINTS:
+            del complaints[min(complaints, key=lambda k: (max(complaints[k]), k))]
 
 
 def keep_answer(answers: list[Answer], answer: Answer) -> None:

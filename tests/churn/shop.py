@@ -43,7 +43,8 @@ def customer_with(orders: Sequence[tuple[int, int]]) -> Customer:
 
 def buy(customer: Customer, number: int, day: int, minor: int) -> None:
     """One more order at midnight UTC of a day."""
-    customer.orders.purchase(number, number, day * DAY_MS, minor, memory_days=400, memory_orders=256)
+    order = number.to_bytes(8, "big")
+    customer.orders.purchase(order, order, day * DAY_MS, minor, memory_days=400, memory_orders=256)
 
 
 def walk(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.config import Settings, make_settings
 from stream.events import kinds
+from stream.events.hashing import digest64
 from stream.events.instants import parse_ms
 from stream.events.kinds import Event, Line
 from stream.state.customer import Customer, encode
-from stream.state.messages import MOST_BASKETS, MOST_LINES, Seen, kept_lines
+from stream.state.messages import MOST_BASKETS, MOST_LINES, MessageLog, Seen, Trace, kept_lines, product_code
 from stream.state.orders import Applied
 
 DAY = 86_400_000
@@ -116,19 +119,20 @@ def test_lines_that_mean_nothing_any_more_are_dropped() -> None:
     steps: list[Any] = [("add", n, Line(f"p{n}", 1, 100)) for n in range(50)]
     reset = ("set", 60, (TEA,))
 
-    assert 1 == len(told(*steps, reset).messages.carts)
-    assert 1 == len(told(reset, *steps).messages.carts)
-    assert 0 == len(told(*steps, ("buy", 60, (TEA,))).messages.carts)
+    assert told(reset).messages.carts
+    assert len(told(reset).messages.carts) == len(told(*steps, reset).messages.carts)
+    assert len(told(reset).messages.carts) == len(told(reset, *steps).messages.carts)
+    assert b"" == told(*steps, ("buy", 60, (TEA,))).messages.carts
 
 
 def test_only_the_newest_baskets_are_kept() -> None:
     """A bot's big orders leave the products of a few; each is at most so many lines."""
     lines = tuple(Line(f"p{n}", 1, n) for n in range(MOST_LINES + 40))
-    log = told(*(("buy", n, lines) for n in range(40))).messages
+    every = told(*(("buy", n, lines) for n in range(40))).messages
+    newest = told(*(("buy", n, lines if n >= 40 - MOST_BASKETS else ()) for n in range(40))).messages
 
-    assert MOST_BASKETS == len(log.baskets)
-    assert {MOST_LINES} == {len(products) for _, _, products in log.baskets}
-    assert log.times_ms[-1] == log.baskets[-1][0]
+    assert MOST_BASKETS * (8 + 1 + 4 * MOST_LINES) == len(every.baskets)
+    assert newest.baskets == every.baskets
 
 
 def test_lines_of_most_value_are_kept_whatever_their_order() -> None:
@@ -171,3 +175,99 @@ def test_the_same_fields_under_another_kind_are_another_body() -> None:
 
         assert customer.apply(first, SETTINGS) is Applied.CHANGED
         assert customer.apply(second, SETTINGS) is Seen.OTHER_BODY
+
+
+# -- against a plain list
+
+MOST = 24
+
+
+class PlainLog:
+    """The log as its words say it: a sorted list of everything, looked through from the beginning each time."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, bytes, Trace, tuple[Line, ...]]] = []
+        self.floor: tuple[int, bytes] = (0, b"")
+
+    def look_up(self, at: int, message: bytes) -> Seen:
+        if any(message == known for _, known, _, _ in self.entries):
+            return Seen.DUPLICATE
+        too_old = self.entries and at < self.entries[-1][0] - 30 * DAY
+        return Seen.BEYOND_MEMORY if too_old or (at, message) <= self.floor else Seen.NEW
+
+    def add(self, entry: tuple[int, bytes, Trace, tuple[Line, ...]]) -> None:
+        self.entries = sorted([*self.entries, entry])
+        newest = self.entries[-1][0]
+        kept = [e for e in self.entries if e[0] >= newest - 30 * DAY][-MOST:]
+        gone = self.entries[: len(self.entries) - len(kept)]
+        self.floor = gone[-1][:2] if gone else self.floor
+        self.entries = kept
+
+    def views(self, now: int) -> int:
+        return sum(1 for at, _, trace, _ in self.entries if now - 30 * DAY < at <= now and trace is Trace.VIEWED)
+
+    def views_of(self, product: str, now: int) -> int:
+        baskets = [e for e in self.entries if e[2] is Trace.BOUGHT and e[3]][-MOST_BASKETS:]
+        bought = [e for e in baskets if e[0] <= now and product in (line.product_id for line in e[3])]
+        return sum(
+            1
+            for e in self.entries
+            if now - 30 * DAY < e[0] <= now
+            and e[2] is Trace.VIEWED
+            and e[3][0].product_id == product
+            and (not bought or e[:2] > bought[-1][:2])
+        )
+
+    def cart(self, now: int) -> tuple[int, int, int]:
+        resets = [number for number, e in enumerate(self.entries) if e[2] in (Trace.CART_SET, Trace.BOUGHT)]
+        content: dict[str, tuple[int, int]] = {}
+        for at, _, trace, lines in self.entries[resets[-1] if resets else 0 :]:
+            if at > now or trace not in (Trace.CART_ADDED, Trace.CART_REMOVED, Trace.CART_SET):
+                continue
+            for line in lines:
+                pieces, price = content.pop(line.product_id, (0, 0))
+                if trace is not Trace.CART_REMOVED:
+                    content[line.product_id] = (pieces + line.quantity, line.price_minor or price)
+                elif pieces > line.quantity:
+                    content[line.product_id] = (pieces - line.quantity, price)
+        changed = [at for at, _, trace, _ in self.entries if at <= now and trace >= Trace.CART_ADDED]
+        worth = sum(pieces * price for pieces, price in content.values())
+        return sum(pieces for pieces, _ in content.values()), worth, changed[-1] if changed else 0
+
+
+lines_of_some = st.lists(
+    st.builds(Line, st.sampled_from(["tea", "cup", "pot"]), st.integers(1, 3), st.sampled_from([0, 100, 250])),
+    max_size=3,
+).map(tuple)
+messages_of_some = st.tuples(
+    st.integers(0, 45 * 24).map(lambda hours: START + hours * 3_600_000),
+    st.integers(0, 60).map(lambda number: digest64(f"m{number}")),
+    st.sampled_from(list(Trace)),
+    lines_of_some,
+)
+
+
+@given(st.lists(messages_of_some, max_size=70), st.integers(0, 45 * 24))
+def test_the_packed_log_is_a_sorted_list(arriving: list[Any], hours: int) -> None:
+    """Whatever comes in whatever order, also much more than fits: answers, views and carts are those of a plain list."""
+    log, plain = MessageLog(), PlainLog()
+    for at, message, trace, lines in arriving:
+        if trace in (Trace.CART_ADDED, Trace.CART_REMOVED, Trace.VIEWED):
+            lines = lines[:1] or (TEA,)  # noqa: PLW2901 - these have one line
+        elif trace is Trace.NONE:
+            lines = ()  # noqa: PLW2901
+        seen = log.look_up(message, 7, at, 30)
+
+        assert plain.look_up(at, message) is seen
+        if seen is not Seen.NEW:
+            continue
+        product = product_code(lines[0].product_id) if trace is Trace.VIEWED else 0
+        log.add(message, 7, at, int(trace), product, () if trace is Trace.VIEWED else lines, 30, MOST)
+        plain.add((at, message, trace, lines))
+        for now in (START + hours * 3_600_000, plain.entries[-1][0]):
+            cart = log.cart(now)
+            assert plain.views(now) == log.views(now)
+            assert [plain.views_of(p, now) for p in ("tea", "cup", "pot")] == [
+                log.views_of(p, now) for p in ("tea", "cup", "pot")
+            ]
+            assert plain.cart(now) == (cart.items, cart.value_minor, cart.changed_ms)
