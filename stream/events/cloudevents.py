@@ -43,20 +43,19 @@ def read_headers(envelope: Envelope, headers: Headers) -> bool:
         if name[:3] != "ce_":
             backfill = backfill or name == BACKFILL_HEADER
             continue
-        where = f"header {name}"
         try:
-            text = header_text(raw)
+            text = raw.decode() if raw else ""
         except UnicodeDecodeError as error:
-            raise Refusal(Reason.WRONG_TYPE, where, str(error)) from error
+            raise Refusal(Reason.WRONG_TYPE, f"header {name}", str(error)) from error
         if name == "ce_id":
-            envelope.message_id = envelope.message_id or _id(text, where)
+            envelope.message_id = envelope.message_id or _id(text, "header ce_id")
         elif name == "ce_subject" and not envelope.user_id and not envelope.anonymous_id:
-            envelope.user_id = _id(text, where)
+            envelope.user_id = _id(text, "header ce_subject")
         elif name == "ce_time" and envelope.timestamp is None:
             try:
                 envelope.timestamp = datetime.fromisoformat(text)
             except ValueError as error:
-                raise Refusal(Reason.BAD_TIME, where, str(error)) from error
+                raise Refusal(Reason.BAD_TIME, "header ce_time", str(error)) from error
     return backfill
 
 
