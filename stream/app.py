@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
@@ -90,7 +90,7 @@ def build_core(settings: Settings) -> Core:
 
     rules = load_rules(settings.rules_dir)
 
-    def partition(number: int, partitions: int, store: MutableMapping[bytes, bytes]) -> Processor:
+    def partition(number: int, partitions: int, store: Mapping[bytes, bytes]) -> Processor:
         return Partition(settings, rules, partition=number, partitions=partitions, store=store)
 
     return Core(

@@ -99,6 +99,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     web_host: Annotated[str, Help("address of the HTTP API; other than loopback needs a token")] = "127.0.0.1"
     web_port: Annotated[int, Help("port of the HTTP API, metrics and probes")] = 6066
     web_token: Annotated[str, Help("bearer token of the HTTP API, or `file:/path`", secret=True)] = ""
+    # -- local state
+    state_dir: Annotated[
+        str, Help("folder for a copy of the state, from which a worker starts faster; empty: none")
+    ] = ""
+    state_store: Annotated[
+        Literal["memory", "disk"], Help("where customers are kept; `disk` needs `state_dir` and less memory")
+    ] = "memory"
     # -- housekeeping
     data_dir: Annotated[str, Help("folder of the embedded broker and of local state")] = ".winback"
     maven_repository: Annotated[str, Help("where the embedded broker's jars come from; empty: Maven Central")] = ""
@@ -227,6 +234,8 @@ def problems(settings: Settings) -> list[str]:
         found.append(f"app_id: {settings.app_id!r} may hold letters, digits, dot, dash and underscore only")
     if settings.web_host not in ("127.0.0.1", "localhost", "::1") and not settings.web_token:
         found.append(f"web_host: {settings.web_host} is reachable from outside, so web_token must be set")
+    if settings.state_store == "disk" and not settings.state_dir:
+        found.append("state_store: disk needs a folder in state_dir")
     names = [getattr(settings, row.name) for row in SETTINGS if row.name.startswith("topic_")]
     for name in sorted({n for n in names if names.count(n) > 1}):
         found.append(f"topics: {name!r} is used for more than one topic")

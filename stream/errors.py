@@ -6,7 +6,8 @@
     ├── ConfigurationError        settings, rule files or column mappings are wrong; all problems at once
     │   └── RuleFileError         problems inside rule files, each with file, line and column
     ├── StateError                a stored customer record can't be used
-    │   └── NewerVersionError     it was written by a newer Winback
+    │   ├── NewerVersionError     it was written by a newer Winback
+    │   └── StateDirError         the folder of local state is full, damaged or not ours to write
     ├── TransientError            the outside is slow or away; the same work may succeed later
     │   ├── BrokerUnavailable     no Kafka broker answers
     │   └── Fenced                another worker has taken over this partition
@@ -74,6 +75,15 @@ class NewerVersionError(StateError):
     """A stored record was written by a newer Winback, which this one must not guess at."""
 
     operator_action: ClassVar[str] = "run the version of Winback that wrote the state, or a later one"
+
+
+class StateDirError(StateError):
+    """The folder of local state can't be used: it is full, damaged or not ours to write."""
+
+    operator_action: ClassVar[str] = (
+        "make room or give the worker the rights to it, or choose another --state-dir; it may be deleted while no worker "
+        "runs, since everything in it is in the changelog too"
+    )
 
 
 class TransientError(WinbackError):

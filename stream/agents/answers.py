@@ -42,6 +42,7 @@ class ShellAnswers:
                 "restored_records": part.progress.records,
                 "recovery_seconds": round(part.progress.seconds, 3),
                 "trouble": part.trouble,
+                "disk": part.disk,
             }
             for number, part in sorted(status.partitions.items())
         }

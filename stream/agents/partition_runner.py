@@ -16,13 +16,14 @@ from stream.agents.inbox import Inbox
 from stream.agents.pace import Apply, EventPace, Pace, Tick, Wait, WallPace
 from stream.agents.ports import Clock, Core, Gauges, Processor
 from stream.agents.positions import TopicEnds, start_positions
-from stream.agents.restore import Progress, restore
+from stream.agents.restore import Progress, restore_store
 from stream.agents.runner import Runner
 from stream.agents.source import Source
 from stream.agents.status import Doing
 from stream.agents.steps import fire, is_empty, join, refusal
+from stream.agents.store import MemoryStore, Store
 from stream.agents.topics import Layout
-from stream.agents.transactions import PlainWriter, TransactionalWriter, Unwritable, Writer
+from stream.agents.transactions import PlainWriter, TransactionalWriter, Unwritable, Writer, Written
 from stream.config import Settings
 from stream.errors import ConfigurationError, StateError, TransientError, WinbackError
 from stream.outcome import Outcome
@@ -85,7 +86,7 @@ class PartitionRunner(Runner):
         self._ends = TopicEnds(settings)
         self._writer: Writer | None = None
         self._timers_from = 0.0
-        self._store: dict[bytes, bytes] = {}
+        self._store: Store = MemoryStore()
         self.processor: Processor | None = None
         self.pace: Pace = WallPace(clock)
         self._held_for: frozenset[tuple[str, int]] = frozenset()
@@ -104,11 +105,14 @@ class PartitionRunner(Runner):
         await self._writer.start()
         self.status.move(Doing.RESTORING)
         self.status.progress = progress = Progress()
-        store = self._store = dict[bytes, bytes]()
-        await restore(settings, settings.topic_changelog, partition, store, progress, self._report_progress)
+        store = self._store = await restore_store(
+            settings, settings.topic_changelog, partition, self._layout.partitions, progress, self._report_progress
+        )
+        self.status.disk = store.trouble
         began = time.monotonic()
         processor = self._core.partition(partition, self._layout.partitions, store)
-        processor.recover(0 if self._event_clock else self._clock.now_ms())
+        # In a thread, so that other partitions go on meanwhile: nobody else has this processor yet.
+        await asyncio.to_thread(processor.recover, 0 if self._event_clock else self._clock.now_ms())
         progress.seconds += time.monotonic() - began
         positions = await start_positions(
             settings, self._layout.keyed, partition, processor.source_offsets(), self._ends
@@ -126,8 +130,8 @@ class PartitionRunner(Runner):
         self._report_progress()
         self._gauges.set_population(partition, *processor.population())
         _log.info(
-            "partition %d: restored %d keys from %d changelog records in %.1f s; goes on at %s",
-            partition, len(store), progress.records, progress.seconds, _shown(positions),
+            "partition %d: restored %d customers from disk and %d changelog records in %.1f s; goes on at %s",
+            partition, progress.loaded, progress.records, progress.seconds, _shown(positions),
         )  # fmt: skip
 
     def _new_writer(self) -> Writer:
@@ -150,6 +154,7 @@ class PartitionRunner(Runner):
         writer, self._writer, self.processor = self._writer, None, None
         if writer is not None:
             await writer.close()
+        await self._store.close()
         await self._ends.close()
 
     async def _discard(self) -> None:
@@ -157,6 +162,7 @@ class PartitionRunner(Runner):
         self.due_ms = None
         if writer is not None:
             await writer.give_up()
+        await self._store.close()
         await self._ends.close()
 
     # -- serving
@@ -343,21 +349,29 @@ class PartitionRunner(Runner):
             began = time.monotonic()
             rows = self._layout.rows(self.partition, outcome.changed, outcome.messages)
             try:
-                await self._writer.write(rows, offsets)
+                written = await self._writer.write(rows, offsets)
             except Exception as error:
                 self._gauges.count_transaction_failure(type(error).__name__)
                 raise
             self._gauges.observe_transaction(time.monotonic() - began)
-        for key, value in outcome.changed.items():
-            if value is None:
-                self._store.pop(key, None)
-            else:
-                self._store[key] = value
+            if outcome.changed:
+                self._store.put(outcome.changed, self._complete_to(written))
+                await self._store.room()
         processor.commit()
         self.status.move(Doing.RUNNING)
+        self.status.disk = self._store.trouble
         self._gauges.observe(outcome, partition=self.partition, commit_ms=int((time.monotonic() - self._began) * 1000))
         self._gauges.set_clock(self.partition, self.pace.now_ms())
         self._look_ahead()
+
+    def _complete_to(self, written: Written) -> int:
+        """Offset of the changelog up to which the store has everything, now that a step is in."""
+        known, span = self._store.position, written.get((self._settings.topic_changelog, self.partition))
+        if span is None:
+            return known
+        # Without a fence what lies between may be another worker's.
+        fenced = self._settings.delivery == "exactly_once"
+        return span.next if fenced or span.first == known else known
 
     def _look_ahead(self) -> None:
         unable = self.processor is None or self._event_clock or self.timers_fail

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from stream.events.record import Record
@@ -66,7 +66,7 @@ class Owner(Protocol):
 class Core(NamedTuple):
     """The parts of the core that the shell drives; the composition root fills it in."""
 
-    partition: Callable[[int, int, MutableMapping[bytes, bytes]], Processor]
+    partition: Callable[[int, int, Mapping[bytes, bytes]], Processor]
     """Makes the processor of (partition, number of partitions, store of committed records)."""
     owner: Callable[[int], Owner]
     """Makes the epoch owner for a number of partitions."""

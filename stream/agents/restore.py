@@ -8,13 +8,16 @@ is reached when the consumer's *position* is there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.agents.connection import reader_options
+from stream.agents.store import Store, open_store
+from stream.agents.store_disk import Owner
+from stream.agents.topic_id import topic_id
 from stream.config import Settings
 from stream.errors import TransientError
 
@@ -37,6 +40,8 @@ class Progress(msgspec.Struct):
     position: int = 0
     end: int = 0
     records: int = 0
+    loaded: int = 0
+    """Customers that were on disk."""
     seconds: float = 0.0
 
     @property
@@ -59,34 +64,83 @@ async def restore(
 ) -> None:
     """Fills ``store`` with the latest committed value of every key of the partition; tombstones remove their key."""
     tp = TopicPartition(topic, partition)
-    began = last_move = time.monotonic()
     consumer = AIOKafkaConsumer(**reader_options(settings))
     try:
         await consumer.start()
-        consumer.assign([tp])
-        progress.end = (await consumer.end_offsets([tp]))[tp]
-        progress.start = progress.position = (await consumer.beginning_offsets([tp]))[tp]
-        consumer.seek(tp, progress.start)
-        while progress.position < progress.end:
-            for record in await _next(consumer, tp):
-                progress.records += 1
-                if record.key is None:
-                    continue
-                if record.value is None:
-                    store.pop(record.key, None)
+        start, end = await _range(consumer, tp)
+        async for changed in _changes(consumer, tp, start, end, progress, on_progress):
+            for key, value in changed.items():
+                if value is None:
+                    store.pop(key, None)
                 else:
-                    store[record.key] = record.value
-            position = await consumer.position(tp)
-            now = time.monotonic()
-            if position != progress.position:
-                progress.position, last_move = position, now
-            elif now - last_move > _STALL_SECONDS:
-                raise TransientError(f"{topic}[{partition}] stands still at {position} of {progress.end}")
-            progress.seconds = now - began
-            on_progress()
+                    store[key] = value
     finally:
         await consumer.stop()
-    progress.seconds = time.monotonic() - began
+
+
+async def restore_store(
+    settings: Settings,
+    topic: str,
+    partition: int,
+    partitions: int,
+    progress: Progress,
+    on_progress: Callable[[], None],
+) -> Store:
+    """The store of a partition as the changelog has it: what its disk has, and from there on what the changelog has."""
+    tp = TopicPartition(topic, partition)
+    consumer = AIOKafkaConsumer(**reader_options(settings))
+    store: Store | None = None
+    try:
+        await consumer.start()
+        began = time.monotonic()
+        start, end = await _range(consumer, tp)
+        name = await topic_id(consumer._client, topic) if settings.state_dir else ""  # noqa: SLF001
+        owner = Owner(settings.app_id, topic, name, partition, partitions)
+        store = await open_store(settings, owner, beginning=start, end=end)
+        progress.loaded = len(store) if isinstance(store, dict) else 0
+        async for changed in _changes(consumer, tp, store.position, end, progress, on_progress):
+            store.put(changed, progress.position)
+            await store.room()
+        progress.seconds = time.monotonic() - began
+    except BaseException:
+        if store is not None:
+            await store.close()
+        raise
+    finally:
+        await consumer.stop()
+    return store
+
+
+async def _range(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
+    """First offset, and the one after the last committed record."""
+    return (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+
+
+async def _changes(
+    consumer: AIOKafkaConsumer,
+    tp: TopicPartition,
+    start: int,
+    end: int,
+    progress: Progress,
+    on_progress: Callable[[], None],
+) -> AsyncIterator[dict[bytes, bytes | None]]:
+    """The latest value of each key, chunk by chunk; ``progress`` is already past a chunk when it comes."""
+    began = last_move = time.monotonic()
+    consumer.assign([tp])
+    consumer.seek(tp, start)
+    progress.start = progress.position = start
+    progress.end = end
+    while progress.position < end:
+        records = await _next(consumer, tp)
+        progress.records += len(records)
+        position, now = await consumer.position(tp), time.monotonic()
+        if position != progress.position:
+            progress.position, last_move = position, now
+        elif now - last_move > _STALL_SECONDS:
+            raise TransientError(f"{tp.topic}[{tp.partition}] stands still at {position} of {end}")
+        yield {record.key: record.value for record in records if record.key is not None}
+        progress.seconds = now - began
+        on_progress()
 
 
 async def _next(consumer: AIOKafkaConsumer, tp: TopicPartition) -> list[Any]:

@@ -36,6 +36,8 @@ class PartitionStatus(msgspec.Struct):
     progress: Progress = msgspec.field(default_factory=Progress)
     trouble: str = ""
     """The last failure, until something succeeds."""
+    disk: str = ""
+    """Why there is no copy of the state on disk though there should be one."""
     moved: float = msgspec.field(default_factory=time.monotonic)
     """When it last made progress (monotonic seconds)."""
     busy: bool = False

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import (
@@ -51,13 +51,26 @@ class Unwritable(WinbackError):
     operator_action = "none: the event whose outcome is refused becomes a dead letter"
 
 
+class Span(NamedTuple):
+    """Where a step's records of one topic-partition are."""
+
+    first: int
+    """Offset of the first."""
+    next: int
+    """Offset after the last, and after the transaction's marker."""
+
+
+Written = dict[tuple[str, int], Span]
+"""By topic and partition. What the broker gave no offset for (it had a repeated batch already) is missing."""
+
+
 class Writer(Protocol):
     """Makes steps durable."""
 
     async def start(self) -> None:
         """Connects; with transactions, fences the partition's former owners."""
 
-    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> None:
+    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> Written:
         """Returns when all of it is durable; raises when none of it is, or nobody knows."""
 
     async def close(self) -> None:
@@ -88,7 +101,7 @@ class TransactionalWriter:
         self._producer = AIOKafkaProducer(**self._options)
         await self._producer.start()
 
-    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> None:
+    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> Written:
         """One transaction."""
         producer = self._producer
         assert producer is not None, "a writer is started before it writes"
@@ -101,9 +114,9 @@ class TransactionalWriter:
                     committed = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
                     await producer.send_offsets_to_transaction(committed, self._group)
                 # aiokafka commits a transaction even if a batch of it could not be sent: look at each.
-                for answer in sent:
-                    await answer
+                written = await _written(sent)
                 await producer.commit_transaction()
+                return {tp: Span(first, after + 1) for tp, (first, after) in written.items()}
         except Exception as error:
             raise _translated(error) from error
 
@@ -132,15 +145,15 @@ class PlainWriter:
         self._producer = AIOKafkaProducer(**self._options)
         await self._producer.start()
 
-    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> None:
+    async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> Written:
         """Sends, waits for the acknowledgements, commits the offsets."""
         producer = self._producer
         assert producer is not None, "a writer is started before it writes"
         try:
-            for answer in await _send(producer, rows):
-                await answer
+            written = await _written(await _send(producer, rows))
             if offsets:
                 await self._commit(offsets)
+            return written
         except Exception as error:
             raise _translated(error) from error
 
@@ -168,16 +181,16 @@ def producer_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-async def _send(producer: AIOKafkaProducer, rows: Rows) -> list[Awaitable[Any]]:
-    """Hands everything over in ready-made batches: a future per batch, not one per record."""
+async def _send(producer: AIOKafkaProducer, rows: Rows) -> list[tuple[Awaitable[Any], int]]:
+    """Hands everything over in ready-made batches: a future per batch, and how many records it is for."""
     now_ms = int(time.time() * 1000)
-    sent: list[Awaitable[Any]] = []
+    sent: list[tuple[Awaitable[Any], int]] = []
 
     async def send(batch: Any, topic: str, partition: int) -> None:
         answer = await producer.send_batch(batch, topic, partition=partition)
         # If another part of the step fails first, nobody asks this one any more, and asyncio would complain.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-        sent.append(answer)
+        sent.append((answer, batch.record_count()))
 
     for (topic, partition), records in rows.items():
         waiting = iter(records)
@@ -189,6 +202,18 @@ async def _send(producer: AIOKafkaProducer, rows: Rows) -> list[Awaitable[Any]]:
             left = _fill(batch, chain([left], waiting), now_ms)
         await send(batch, topic, partition)
     return sent
+
+
+async def _written(sent: list[tuple[Awaitable[Any], int]]) -> Written:
+    """Waits for every answer."""
+    written: Written = {}
+    for answer, number in sent:
+        batch = await answer
+        if batch.offset >= 0:
+            tp = (batch.topic, batch.partition)
+            first = written[tp].first if tp in written else batch.offset
+            written[tp] = Span(first, batch.offset + number)
+    return written
 
 
 def _fill(batch: BatchBuilder, rows: Iterable[Row], now_ms: int) -> Row | None:

@@ -36,6 +36,7 @@ def _option(name: str, flag: str = "", **more: Any) -> Callable[[_Command], _Com
 @_option("clock", type=click.Choice(["wall", "event"]))
 @click.option("--until", metavar="TIME", help="With --clock event: where time goes to after the last event (RFC 3339).")
 @click.option("--exit-when-done", is_flag=True, help="With --clock event: stop once all that was there is processed.")
+@_option("state_dir", metavar="DIR", type=click.Path(file_okay=False))
 @_option("web_host", metavar="ADDRESS")
 @_option("web_port", type=int)
 @_option("log_level", type=click.Choice(["debug", "info", "warning", "error"]))
@@ -43,7 +44,8 @@ def worker(until: str | None, exit_when_done: bool, **flags: Any) -> None:
     """Read events, keep every customer's state, and publish actions, alerts and tier changes.
 
     Missing topics are created; existing ones are checked. Start as many workers as there are partitions: they share
-    the work, and take over from one that dies. State is kept in Kafka, so a worker needs no disk.
+    the work, and take over from one that dies. State is kept in Kafka, so a worker needs no disk;
+    with --state-dir it starts faster.
 
     Ctrl-C or SIGTERM stops in good order. `kill -9` is safe too: the next worker ends what was open and repeats it.
     Consumers of the output topics must read committed (isolation.level=read_committed).

@@ -8,7 +8,7 @@ two events of a batch fire between them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,7 +59,7 @@ class Partition:
         *,
         partition: int,
         partitions: int,
-        store: MutableMapping[bytes, bytes],
+        store: Mapping[bytes, bytes],
         decoder: Decoder | None = None,
     ) -> None:
         self._settings = settings

@@ -6,7 +6,7 @@ it returns, duplicates are known by the offset stamped in each record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -46,9 +46,7 @@ class CountingPartition:
     when the event happened; anything else just counts.
     """
 
-    def __init__(
-        self, settings: Settings, partition: int, partitions: int, store: MutableMapping[bytes, bytes]
-    ) -> None:
+    def __init__(self, settings: Settings, partition: int, partitions: int, store: Mapping[bytes, bytes]) -> None:
         self._settings, self._partition, self._partitions, self._store = settings, partition, partitions, store
         self._event_clock = settings.clock == "event"
         self._open: dict[bytes, Count] = {}

@@ -9,7 +9,7 @@ It implements the same ports as the product's processor and runs on the same she
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -62,7 +62,7 @@ _encode_buyer = msgspec.msgpack.Encoder().encode
 class RfmPartition:
     """`stream.agents.ports.Processor` of the job. It has no timers and no epochs."""
 
-    def __init__(self, settings: Settings, store: MutableMapping[bytes, bytes]) -> None:
+    def __init__(self, settings: Settings, store: Mapping[bytes, bytes]) -> None:
         self._topic = settings.topic_purchases
         self._store = store
 
