@@ -79,14 +79,7 @@ def checksum(event: Event) -> int:
 
 
 def _purchase(c: Customer, e: kinds.Purchase, message: bytes, s: Settings) -> Applied:
-    return c.orders.purchase(
-        digest64(e.order_id),
-        message,
-        e.time_ms,
-        e.amount_minor,
-        memory_days=s.memory_days,
-        memory_orders=s.memory_orders,
-    )
+    return c.orders.purchase(digest64(e.order_id), message, e.time_ms, e.amount_minor, s.memory_days, s.memory_orders)
 
 
 def _refund(c: Customer, e: kinds.Refund, message: bytes, s: Settings) -> Applied:

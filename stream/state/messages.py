@@ -75,11 +75,13 @@ _code = Struct("<I").pack
 _LINE = Struct("<IIq")
 """A line of a cart: code of the product, pieces, price of one piece in minor units."""
 _lines = _LINE.iter_unpack
+_pack_line = _LINE.pack
 _GROUP = ID + 1
 """Bytes before the items of a group: the message's id, and the number of its items with `_REMOVES` or without."""
 _REMOVES = 0x80
 """Marks cart lines that were taken out of the cart."""
 _CODE = 4
+_PACK_CODES = tuple(Struct(f"<{count}I").pack for count in range(MOST_LINES + 1))
 _BYTES = tuple(bytes((n,)) for n in range(256))
 
 
@@ -269,9 +271,14 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         return b""
 
     def _trim_baskets(self) -> None:
-        starts = [at for at, _, _ in _groups(self.baskets, _CODE)]
-        if len(starts) > MOST_BASKETS:
-            self.baskets = self.baskets[starts[-MOST_BASKETS] :]
+        baskets = self.baskets
+        count = at = 0
+        while at < len(baskets):
+            at += _GROUP + _CODE * baskets[at + ID]
+            count += 1
+        for _ in range(count - MOST_BASKETS):
+            baskets = baskets[_GROUP + _CODE * baskets[ID] :]
+        self.baskets = baskets
 
     def _forget(self, gone: int) -> None:
         """Lets go of the oldest messages, and of what is kept for them."""
@@ -308,11 +315,11 @@ def _holds(codes: bytes, code: bytes) -> bool:
 
 
 def _packed(lines: Sequence[Line]) -> bytes:
-    return b"".join([_LINE.pack(product_code(line.product_id), line.quantity, line.price_minor) for line in lines])
+    return b"".join([_pack_line(crc32(line.product_id.encode()), line.quantity, line.price_minor) for line in lines])
 
 
 def _codes(lines: Sequence[Line]) -> bytes:
-    return b"".join([_code(crc32(line.product_id.encode())) for line in lines])
+    return _PACK_CODES[len(lines)](*[crc32(line.product_id.encode()) for line in lines])
 
 
 def product_code(product_id: str) -> int:

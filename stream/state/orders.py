@@ -129,13 +129,27 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
     gone: Gone | None = None
 
     def purchase(
-        self, key: bytes, message: bytes, time_ms: int, amount_minor: int, *, memory_days: int, memory_orders: int
+        self, key: bytes, message: bytes, time_ms: int, amount_minor: int, memory_days: int, memory_orders: int
     ) -> Applied:
         """Takes a send of an order; of several sends the one with the latest (time, message) counts."""
-        at = find(self.keys, key) if key in self.keys else -1
+        rows = self.rows
+        if key not in self.keys and (not rows or time_ms > _time(rows, -ROW)[0]):
+            # Mostly an order is the newest and nothing leaves for it; the newest can't be beyond memory.
+            self.keys += key
+            self.sends += message
+            rows = self.rows = rows + _pack_row(time_ms, amount_minor)
+            if (
+                self.gone is not None
+                or len(rows) > memory_orders * ROW
+                or _time(rows)[0] < time_ms - memory_days * DAY_MS
+            ):
+                self._evict(memory_days, memory_orders)
+            return _CHANGED
+        at = find(self.keys, key)
         if at < 0:
-            if not self._add(time_ms, key, amount_minor, message, memory_days):
+            if self._is_beyond(time_ms, key, memory_days):
                 return _BEYOND_MEMORY
+            self._insert(time_ms, key, amount_minor, message)
             self._evict(memory_days, memory_orders)
             return _CHANGED
         mark = self.marks.get(key) if self.marks else None
@@ -317,19 +331,6 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
     def _settle(self, key: bytes, mark: Mark) -> None:
         at = find(self.keys, key) * ROW
         self.rows = self.rows[: at + 8] + _net(mark.net_minor) + self.rows[at + ROW :]
-
-    def _add(self, time_ms: int, key: bytes, net_minor: int, message: bytes, memory_days: int) -> bool:
-        """Takes an order that isn't known yet; mostly it is the newest, which can't be beyond memory."""
-        rows = self.rows
-        if not rows or time_ms > _time(rows, -ROW)[0]:
-            self.keys += key
-            self.sends += message
-            self.rows = rows + _pack_row(time_ms, net_minor)
-            return True
-        if self._is_beyond(time_ms, key, memory_days):
-            return False
-        self._insert(time_ms, key, net_minor, message)
-        return True
 
     def _insert(self, time_ms: int, key: bytes, net_minor: int, message: bytes) -> None:
         at = place(self.rows, ROW, self.keys, time_ms, time_ms + 1, key)

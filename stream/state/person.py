@@ -139,9 +139,10 @@ class Person(msgspec.Struct, array_like=True, gc=False):
 
     def active(self, time_ms: int, day: int) -> None:
         """The customer did something at this instant, on this UTC day; so something happened."""
-        if time_ms <= self.last_activity_ms or not self.last_activity_ms:
+        last_ms = self.last_activity_ms
+        if not last_ms or time_ms <= last_ms:
             self.seen(time_ms)
-        if time_ms > self.last_activity_ms:
+        if time_ms > last_ms:
             self.last_activity_ms = time_ms
             if day == self.active_day and self.active_bits:
                 return
@@ -169,6 +170,9 @@ class Person(msgspec.Struct, array_like=True, gc=False):
 
 def keep_answer(answers: list[Answer], answer: Answer) -> None:
     """Adds an answer, ascending by (time, message), and keeps the newest `MOST_FEEDBACK`."""
+    is_newest = not answers or answer.time_ms > answers[-1].time_ms
     answers.append(answer)
-    answers.sort(key=lambda a: (a.time_ms, a.message))
-    del answers[:-MOST_FEEDBACK]
+    if not is_newest:
+        answers.sort(key=lambda a: (a.time_ms, a.message))
+    if len(answers) > MOST_FEEDBACK:
+        del answers[:-MOST_FEEDBACK]
