@@ -23,7 +23,7 @@ from stream.adapters.metrics import Metrics, ModelQuality
 from stream.agents import transport
 from stream.agents.answers import ShellAnswers
 from stream.agents.assignor import CopartitionedAssignor
-from stream.agents.connection import MAX_MESSAGE_BYTES, client_options
+from stream.agents.connection import CONSUMER_TIMEOUT_MS, MAX_MESSAGE_BYTES, client_options
 from stream.agents.inbox import FULL_RECORDS
 from stream.agents.ports import Clock, Core, Processor
 from stream.agents.shell import QUIESCE_SECONDS, Shell
@@ -192,9 +192,8 @@ class WinbackApp(faust.App):
             "rebalance_timeout_ms": int(QUIESCE_SECONDS * 2000),
             # While a state is restored nothing is polled. Whether the worker makes progress is for /health to say.
             "max_poll_interval_ms": 86_400_000,
-            # A fetch that waits for idle topics holds up a busy one of the same broker for so long, if its records were
-            # not taken at once; less would ask an idle broker more often.
-            "fetch_max_wait_ms": 250,
+            "fetch_max_wait_ms": transport.IDLE_WAIT_MS,
+            "consumer_timeout_ms": CONSUMER_TIMEOUT_MS,
             "max_partition_fetch_bytes": max(settings.max_record_bytes, MAX_MESSAGE_BYTES // 2),
         }
 

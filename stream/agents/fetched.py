@@ -51,6 +51,22 @@ async def fetched(consumer: AIOKafkaConsumer, tps: Collection[TopicPartition], s
         return {} if subscription.reassignment_in_progress else _take(fetcher, tps, most)
 
 
+def holds_any(consumer: AIOKafkaConsumer) -> bool:
+    """Whether records have been fetched that nobody has taken."""
+    return bool(consumer._fetcher._records)  # noqa: SLF001
+
+
+def set_wait(consumer: AIOKafkaConsumer, wait_ms: int) -> None:
+    """How long the broker may wait with its answer to the next requests if there is nothing new."""
+    consumer._fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
+
+
+def stop_waiting(consumer: AIOKafkaConsumer) -> None:
+    """Ends a `fetched` that waits."""
+    for waiter in list(consumer._fetcher._fetch_waiters):  # noqa: SLF001
+        consumer._fetcher._notify(waiter)  # noqa: SLF001
+
+
 def _take(fetcher: Any, tps: Collection[TopicPartition], most: int) -> Fetched:
     waiting = fetcher._records  # noqa: SLF001
     here = [tp for tp in tps if tp in waiting]
@@ -102,6 +118,8 @@ def unpack(part: PartitionRecords, most: int) -> tuple[list[Record], bool]:
     """
     topic, partition = part._tp  # noqa: SLF001
     batches, found = part._records, list[Record]()  # noqa: SLF001
+    # The client's own iterator is not used, and holds the fetched bytes in a cycle.
+    part._records_iterator = None  # noqa: SLF001
     while batches.has_next():
         if len(found) >= most:
             return found, True

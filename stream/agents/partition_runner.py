@@ -36,6 +36,17 @@ _HOLD_SECONDS = 0.5
 """Longest wait for a topic that is known to have more. Longer: a slow topic delays the others noticeably; shorter: a busy
 broker's next answer (100 ms for an empty topic, more under load) comes too late, and a backlog is applied out of order."""
 
+_STEP_SECONDS = 0.1
+"""Longest work on one batch, as far as the last ones can tell. Longer: after a pause the events that arrive now wait for so
+long behind a large batch, and the other partitions of the worker with them; shorter: a transaction (3 ms of work, most of
+its 15 to 20 ms waiting) becomes a noticeable part of the cost of slow rules."""
+
+_FEWEST = 500
+"""Records in a batch however slow they are, when so many are there: fewer would cost more in transactions than they take."""
+
+_FIRST_SECONDS_EACH = 50e-6
+"""Work per record before any was measured."""
+
 _MOST_CHANGED = 10_000
 """Event clock: customers in one transaction with what time does to them. A quiet week fits in; a month of a large shop
 doesn't, because the changelog's part of the transaction would take seconds."""
@@ -79,6 +90,7 @@ class PartitionRunner(Runner):
         self._until_ms = until_ms
         self._on_due = on_due
         self._limit = settings.batch_records
+        self._seconds_each = _FIRST_SECONDS_EACH
         self._pending: list[bytes] = []
         self._look_for_strays = False
         self._refused: tuple[str, int, Unwritable] | None = None
@@ -137,7 +149,7 @@ class PartitionRunner(Runner):
     def _new_writer(self) -> Writer:
         if self._settings.delivery == "exactly_once":
             return TransactionalWriter(self._settings, f"{self._settings.app_id}-{self.partition}")
-        return PlainWriter(self._settings, self._source.commit)
+        return PlainWriter(self._settings, self._source.note)
 
     def _report_progress(self) -> None:
         self.checkpoint()
@@ -181,12 +193,18 @@ class PartitionRunner(Runner):
             self.pace.timers_off = self._began < self._timers_from
             if self._waits_for_slower_topics():
                 return False
-        move = self.pace.next(processor, self.inbox, self._limit)
+        move = self.pace.next(processor, self.inbox, self._most())
         if isinstance(move, Apply):
             return await self._apply(processor, move)
         if isinstance(move, Tick):
             return await self._tick(processor, move)
         return await self._wait(move)
+
+    def _most(self) -> int:
+        """Records in the next batch: what is there, up to the limit and to `_STEP_SECONDS` of work."""
+        if self._event_clock:
+            return self._limit
+        return min(self._limit, max(_FEWEST, int(_STEP_SECONDS / self._seconds_each)))
 
     def _waits_for_slower_topics(self) -> bool:
         """Wall clock: records wait a moment for a topic that is known to have more, so that a backlog is worked off in the
@@ -244,10 +262,10 @@ class PartitionRunner(Runner):
         return False
 
     async def _apply(self, processor: Processor, move: Apply) -> bool:
-        if len(move.batch.records) < self._limit and self._settings.batch_linger_ms and not self._event_clock:
+        if len(move.batch.records) < _FEWEST and self._settings.batch_linger_ms and not self._event_clock:
             # A fuller transaction costs the same as this one. While one runs, the next fills up by itself.
             await asyncio.sleep(self._settings.batch_linger_ms / 1000)
-            again = self.pace.next(processor, self.inbox, self._limit)
+            again = self.pace.next(processor, self.inbox, self._most())
             move = again if isinstance(again, Apply) else move
         batch, records, began = move.batch, move.batch.records, time.monotonic()
         first = (records[0].topic, records[0].offset)
@@ -265,7 +283,10 @@ class PartitionRunner(Runner):
                 return True
             self._check_innocent(processor, move.now_ms)
             outcome = refusal(records[0], error)
-        self._gauges.observe_batch(len(records), time.monotonic() - began)
+        spent = time.monotonic() - began
+        self._gauges.observe_batch(len(records), spent)
+        if len(records) >= _FEWEST:
+            self._seconds_each += (spent / len(records) - self._seconds_each) / 4
         # From here on a failure means claiming again, which finds the records where the last commit left them.
         self.inbox.done(batch)
         self.pace.moved(move)

@@ -31,6 +31,8 @@ rebalance time-out (60 s), or the whole group would expel this worker for the sa
 
 _WATCH_SECONDS = 1.0
 _END_SECONDS = 5.0
+"""Longest wait for what only saves work: a last commit of offsets, the ends of background tasks."""
+
 _BROKER_SECONDS = 3.0
 """Between two questions to the broker, and the longest wait for an answer."""
 
@@ -123,6 +125,8 @@ class Shell:
         """Finishes what runs, lets all partitions go, disconnects."""
         await self._stop_runners(self._all())
         await asyncio.gather(*self._letting_go, return_exceptions=True)
+        if self._runners:
+            await self._consumer().late_commits.flush(_END_SECONDS)
         self._runners.clear()
         self._owner = None
         self._ending.set()
@@ -147,6 +151,7 @@ class Shell:
         if runners:
             _log.info("rebalance: pausing %s", ", ".join(runner.name for runner in runners))
             await asyncio.gather(*(runner.pause(QUIESCE_SECONDS) for runner in runners))
+            await self._consumer().late_commits.flush(_END_SECONDS)
 
     async def on_assigned(self, assigned: Iterable[TP]) -> None:
         """A rebalance ends: goes on with what was kept, begins what is new, lets go of the rest."""

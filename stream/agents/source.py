@@ -31,8 +31,8 @@ class Source(Protocol):
     def end(self, topic: str, partition: int) -> int | None:
         """End of a topic's partition as the last fetch saw it, ``None`` before the first."""
 
-    async def commit(self, offsets: Mapping[TP, int]) -> None:
-        """Commit as a member of the group."""
+    def note(self, offsets: Mapping[TP, int]) -> None:
+        """Commit soon as a member of the group (at-least-once delivery only)."""
 
 
 class ConsumerSource:
@@ -62,6 +62,6 @@ class ConsumerSource:
         """End of a topic's partition as the last fetch saw it, ``None`` before the first."""
         return self._consumer.end(TP(topic, partition))
 
-    async def commit(self, offsets: Mapping[TP, int]) -> None:
-        """Commit as a member of the group."""
-        await self._consumer.commit_offsets(offsets)
+    def note(self, offsets: Mapping[TP, int]) -> None:
+        """Commit soon as a member of the group (at-least-once delivery only)."""
+        self._consumer.late_commits.note(offsets)

@@ -133,11 +133,11 @@ class TransactionalWriter:
 
 
 class PlainWriter:
-    """`Writer` of at-least-once delivery: everything is acknowledged before the offsets are committed."""
+    """`Writer` of at-least-once delivery: everything is acknowledged before the offsets may be committed."""
 
-    def __init__(self, settings: Settings, commit: Callable[[Mapping[TP, int]], Awaitable[None]]) -> None:
+    def __init__(self, settings: Settings, note: Callable[[Mapping[TP, int]], None]) -> None:
         self._options = producer_options(settings) | {"enable_idempotence": True}
-        self._commit = commit
+        self._note = note
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -146,16 +146,15 @@ class PlainWriter:
         await self._producer.start()
 
     async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> Written:
-        """Sends, waits for the acknowledgements, commits the offsets."""
+        """Sends, waits for the acknowledgements, notes the offsets."""
         producer = self._producer
         assert producer is not None, "a writer is started before it writes"
         try:
             written = await _written(await _send(producer, rows))
-            if offsets:
-                await self._commit(offsets)
-            return written
         except Exception as error:
             raise _translated(error) from error
+        self._note(offsets)
+        return written
 
     async def close(self) -> None:
         """Disconnects."""

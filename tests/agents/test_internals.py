@@ -78,6 +78,12 @@ def test_aiokafka_still_unpacks_what_it_fetched_in_the_way_that_was_copied() -> 
     assert "FetchResult(" in inspect.getsource(Fetcher._proc_fetch_request)
 
 
+def test_aiokafka_still_makes_its_requests_from_what_the_transport_changes() -> None:
+    """The wait of the next request is an attribute; whoever waits for records is woken through the list of waiters."""
+    assert "self._fetch_max_wait_ms," in inspect.getsource(Fetcher._get_actions_per_node)
+    assert "self._fetch_waiters.add(fut)" in inspect.getsource(Fetcher._create_fetch_waiter)
+
+
 def test_our_fetch_returns_without_a_pause() -> None:
     """Between taking records and returning there is no await, so positions belong to the returned records."""
     assert "await" not in inspect.getsource(fetched._take) + inspect.getsource(fetched.unpack)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,26 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream.adapters.broker import EmbeddedBroker
 from stream.agents.connection import client_options
+from stream.agents.inbox import FULL_RECORDS
 from stream.app import WinbackApp, build_app
 from stream.config import Settings
 from stream.errors import PortInUse, TopicError
 from stream.worker import running_worker
 from tests.agents.counting import HUGE, counting_core
-from tests.agents.harness import actions, committed, expected_actions, make_topics, produce, settings_for, until
+from tests.agents.harness import (
+    actions,
+    committed,
+    consumed,
+    expected_actions,
+    make_topics,
+    produce,
+    settings_for,
+    state,
+    until,
+)
+
+_MANY = 2 * FULL_RECORDS
+"""More events than a worker takes in before the first of them are applied."""
 
 _SMALL = {"max.message.bytes": "1048588"}
 """What a broker takes unless it is told otherwise."""
@@ -30,7 +46,8 @@ def test_a_timer_fires_within_a_second_though_nothing_arrives(broker: EmbeddedBr
 
     async def scenario() -> None:
         settings = settings_for(broker.bootstrap)
-        async with running_worker(settings, core=counting_core(settings)):
+        async with running_worker(settings, core=counting_core(settings)) as app:
+            await until(lambda: not app.shell.status.not_ready(), 30)
             soon = int(time.time() * 1000) + 1_500
             later = soon + 5_000
             await produce(settings, settings.topic_purchases, [(b"a", b"due:%d" % soon), (b"b", b"due:%d" % later)])
@@ -137,6 +154,39 @@ def test_a_broker_that_goes_away_is_waited_for(tmp_path: Path) -> None:
 
     with EmbeddedBroker(tmp_path) as broker:
         asyncio.run(scenario(broker))
+
+
+def test_a_broker_that_hangs_in_mid_work_is_waited_for(tmp_path: Path) -> None:
+    """Stopped under load and continued, in both delivery modes: the worker says so, takes no more than it can hold, goes on."""
+
+    async def scenario(broker: EmbeddedBroker, delivery: str) -> None:
+        settings = settings_for(broker.bootstrap, delivery=delivery, partitions=1, batch_records=500)
+        await make_topics(settings)
+        await produce(settings, settings.topic_purchases, [(b"k", b"x")] * _MANY)
+        pid = broker.pid(1)
+        assert pid is not None
+        async with running_worker(settings, core=counting_core(settings)) as app:
+            await until(lambda: _applied(settings, 500))
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await until(lambda: "broker_away" == app.shell.status.word(), 30)
+                (runner,) = app.shell._runners.values()
+                waiting = len(runner.inbox)
+                away = b'winback_not_ready{reason="broker_away"} 1.0'
+                await until(lambda: away in app.shell.gauges.exposition()[0])
+                assert b"winback_broker_up 0.0" in app.shell.gauges.exposition()[0]
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            assert 0 < waiting < _MANY
+            await until(lambda: _applied(settings, _MANY), 90)
+            await until(lambda: not app.shell.status.not_ready(), 30)
+        if delivery == "exactly_once":
+            assert expected_actions({b"k": _MANY}) == await actions(settings)
+        assert _MANY == (await state(settings))[b"k"].number
+
+    with EmbeddedBroker(tmp_path) as broker:
+        for delivery in ("exactly_once", "at_least_once"):
+            asyncio.run(scenario(broker, delivery))
 
 
 def test_a_worker_without_a_broker_starts_waiting(tmp_path: Path) -> None:
@@ -262,6 +312,10 @@ async def _make(settings: Settings, *topics: NewTopic) -> None:
     await admin.start()
     await admin.create_topics(list(topics))
     await admin.close()
+
+
+async def _applied(settings: Settings, number: int) -> bool:
+    return await consumed(settings, settings.topic_purchases) >= number
 
 
 async def _published(settings: Any, topic: str, number: int) -> bool:
