@@ -9,14 +9,13 @@ from pathlib import Path
 import click
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from stream.adapters.rates import load_rates
 from stream.app import read_settings
 from stream.errors import ConfigurationError
-from stream.events.codec import Decoder
 from stream.events.instants import parse_ms
-from stream.replay import Replay, read_history
+from stream.replay import Replay, sensible_processes
 from stream.rules.loader import load_rules
 
 
@@ -30,6 +29,10 @@ from stream.rules.loader import load_rules
 @click.option("--score-at", multiple=True, metavar="TIME", help="Also write every buyer's churn score as of then.")
 @click.option("--horizon-days", type=int, default=None, help="Churned means: no purchase within so many days.")
 @click.option("--currency", default=None, help="The shop's currency, ISO 4217.")
+@click.option(
+    "--processes", type=click.IntRange(min=1), default=None, metavar="N",
+    help="Share the work among so many processes; changes nothing else.  [default: one per core, 1 for small inputs]",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object and nothing else.")
 def replay(
     events: tuple[Path, ...],
@@ -39,6 +42,7 @@ def replay(
     score_at: tuple[str, ...],
     horizon_days: int | None,
     currency: str | None,
+    processes: int | None,
     as_json: bool,
 ) -> None:
     """Run EVENTS (JSON Lines of Segment messages or CloudEvents, in any order, also .gz) as if they happened now.
@@ -67,24 +71,31 @@ def replay(
     until_ms = instants["--until"][0] if until else None
     rules = load_rules(settings.rules_dir)
     rates = load_rates(settings)
-    run = Replay(settings, rules, until_ms=until_ms, score_at_ms=instants["--score-at"], rates=rates)
-    began = time.monotonic()
     console = Console(stderr=True, quiet=as_json)
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks: dict[str, int] = {}
+    began = time.monotonic()
+    with Replay(
+        settings, rules, until_ms=until_ms, score_at_ms=instants["--score-at"], rates=rates,
+        processes=processes or sensible_processes(events), work=out_dir,
+    ) as run:  # fmt: skip
+        with _bar(console) as bar:
+            tasks: dict[str, TaskID] = {}
 
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total or None)
-            bar.update(tasks[what], completed=done)  # type: ignore[arg-type]
+            def progress(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bar.add_task(what, total=total, rate="")
+                spent = bar.tasks[tasks[what]].elapsed or 0.0
+                each = done / 1e6 if what == "reading" else done
+                rate = f"{each / spent:,.0f} {'MB' if what == 'reading' else 'lines'}/s" if spent else ""
+                bar.update(tasks[what], completed=done, rate=rate)
 
-        history = read_history(events, Decoder(run.settings, rates, latest_ms=until_ms), progress)
-        run.run(history, progress)
-    seconds = time.monotonic() - began
-    files = [path.name for path in events]
-    facts = {"files": files, "seconds": round(seconds, 3), "events_per_second": round(len(history.items) / seconds)}
-    summary = run.write(out_dir, history, facts)
+            run.run(events, progress)
+        seconds = time.monotonic() - began
+        facts = {
+            "files": [path.name for path in events],
+            "seconds": round(seconds, 3),
+            "events_per_second": round(run.lines / seconds),
+        }
+        summary = run.write(out_dir, facts)
     if as_json:
         click.echo(orjson.dumps(summary))
         return
@@ -95,6 +106,14 @@ def replay(
         f"{sum(summary['alerts'].values()):,} churn alerts, {sum(summary['dead_letters'].values()):,} dead letters"
     )
     click.echo(f"written to {out_dir}/")
+
+
+def _bar(console: Console) -> Progress:
+    """What is being done, how fast, and how long it will still take."""
+    return Progress(
+        TextColumn("{task.description:>10}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(), console=console, transient=True,
+    )  # fmt: skip
 
 
 def _instants(texts: dict[str, tuple[str, ...]]) -> dict[str, list[int]]:

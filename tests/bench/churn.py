@@ -27,9 +27,8 @@ from sklearn.preprocessing import StandardScaler
 from stream.churn.quality import auc, measure
 from stream.config import make_settings
 from stream.datasets import cdnow_events
-from stream.events.codec import Decoder
 from stream.events.instants import day_of, parse_ms
-from stream.replay import Replay, read_history
+from stream.replay import Replay
 from stream.rules.loader import load_rules
 
 Floats = NDArray[np.float64]
@@ -101,11 +100,11 @@ def scores_by_replay(events: list[dict[str, Any]]) -> dict[str, dict[str, float]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cdnow.jsonl"
         path.write_bytes(b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in events))
-        replay = Replay(settings, load_rules(), until_ms=max(cut_offs), score_at_ms=cut_offs)
-        replay.run(read_history([path], Decoder(replay.settings, latest_ms=max(cut_offs))))
-    found: dict[str, dict[str, float]] = {cut_off: {} for cut_off in CUT_OFFS}
-    for row in replay.scores:
-        found[row["as_of"][:10]][row["customer_id"]] = row["churn_probability"]
+        found: dict[str, dict[str, float]] = {cut_off: {} for cut_off in CUT_OFFS}
+        with Replay(settings, load_rules(), until_ms=max(cut_offs), score_at_ms=cut_offs) as replay:
+            replay.run([path])
+            for row in replay.scores():
+                found[row["as_of"][:10]][row["customer_id"]] = row["churn_probability"]
     return found
 
 

@@ -21,9 +21,8 @@ from stream.adapters.broker.node import free_ports
 from stream.commands.demo_cdnow import CUT_OFFS, area, orders_of
 from stream.config import make_settings
 from stream.datasets import CDNOW_END
-from stream.events.codec import Decoder
 from stream.events.instants import day_of, parse_ms
-from stream.replay import Replay, read_history
+from stream.replay import Replay
 from stream.rules.loader import load_rules
 
 START_SECONDS = 120.0
@@ -168,9 +167,9 @@ def test_cdnow_goes_through_kafka_to_the_end_and_agrees_with_replay(demo: Demo, 
     file = tmp_path / "cdnow.jsonl"
     file.write_bytes(b"".join(orjson.dumps(order, option=orjson.OPT_APPEND_NEWLINE) for order in orders))
     cut_offs = [parse_ms(text) for text in CUT_OFFS]
-    replay = Replay(make_settings(), load_rules(), until_ms=parse_ms(CDNOW_END), score_at_ms=cut_offs)
-    replay.run(read_history([file], Decoder(replay.settings)))
-    expected = replay.summary()
+    with Replay(make_settings(), load_rules(), until_ms=parse_ms(CDNOW_END), score_at_ms=cut_offs) as replay:
+        replay.run([file])
+        expected, scores = replay.summary(), list(replay.scores())
 
     assert (len(orders), 0, 0, 300) == tuple(
         summary[name] for name in ("orders", "duplicates", "dead_letters", "customers")
@@ -178,7 +177,7 @@ def test_cdnow_goes_through_kafka_to_the_end_and_agrees_with_replay(demo: Demo, 
     assert expected["actions"] == summary["actions"]
     assert expected["suppressions"] == summary["suppressions"]
     assert expected["alerts"] == {"churn": summary["alerts"]}
-    assert _areas(replay.scores, orders) == summary["auc"]
+    assert _areas(scores, orders) == summary["auc"]
     assert [] == demo.left()
 
 

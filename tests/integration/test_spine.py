@@ -24,7 +24,7 @@ from stream.events.kinds import Event
 from stream.events.record import Record
 from stream.events.rejected import Ignored
 from stream.processor.partition import PARTITION_KEY
-from stream.replay import Replay, read_history
+from stream.replay import Replay
 from stream.rules.loader import load_rules
 from stream.simulate import Shop
 from stream.state.customer import Customer, decode
@@ -102,12 +102,12 @@ def test_live_is_replay_even_when_killed(broker: EmbeddedBroker, tmp_path: Path)
 
     customers, told, kills = asyncio.run(live())
 
-    run = Replay(Settings(**LEARNING), load_rules(), until_ms=end)
-    run.run(read_history([file], Decoder(run.settings, latest_ms=end)))
-    expected = {key: decode(value) for key, value in run._store.items() if key != PARTITION_KEY}
+    with Replay(Settings(**LEARNING), load_rules(), until_ms=end, states=True) as run:
+        run.run([file])
+        expected = {key: decode(value) for key, value in run.states().items() if key != PARTITION_KEY}
+        replayed = {name: _told(list(run.rows(name))) for name in told}
     assert kills == 4
-    for stream, rows in run.messages.items():
-        assert _told(rows) == told[stream.value]
+    assert replayed == told
     assert all(told[name] for name in ("actions", "alerts", "tiers"))
     assert expected == customers
 

@@ -1,0 +1,165 @@
+"""What one process's share of a replay gives: rows for each file, sorted in spills, and figures that add up."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from stream.actions.message import Message, Stream
+from stream.outcome import Telemetry
+from stream.replay.spill import Block, Spill
+
+OUTPUT_MEMORY_BYTES = 64 << 20
+"""Rows of one file that a process keeps before it writes them to disk. Larger: memory; smaller: more runs to merge."""
+NAMES = ("actions", "suppressions", "alerts", "tiers", "dead_letters", "customers", "scores", "states")
+"""Files of rows; ``states`` stays inside."""
+COUNTS = (
+    "events",
+    "ignored",
+    "actions",
+    "suppressed",
+    "alerts",
+    "labels",
+    "dead_letters",
+    "tiers",
+    "segments",
+    "buyers",
+)
+
+
+class _Decided(msgspec.Struct):
+    decided_at: str
+    customer_id: str
+    action_id: str = ""
+    alert_id: str = ""
+
+
+class _Changed(msgspec.Struct):
+    changed_at: str
+    customer_id: str
+    change_id: str
+
+
+_decided = msgspec.json.Decoder(_Decided).decode
+_changed = msgspec.json.Decoder(_Changed).decode
+
+
+class Figures(msgspec.Struct):
+    """What a process reports at its end; `add` makes one of several."""
+
+    counts: dict[str, dict[str, int]]
+    quality: dict[str, Any]
+    refused: list[tuple[int, str, str]]
+    """(number, reason, detail) of each refused line, repeats included."""
+    repeats: int
+    blocks: dict[str, list[Block]]
+    until_ms: int | None = None
+    """What the customers are as of; ``None`` when there was no event."""
+
+    def add(self, other: Figures) -> None:
+        """Takes another process's figures in. All have followed the same versions, so the quality is the same."""
+        for name, counts in other.counts.items():
+            self.counts[name] = dict(Counter(self.counts[name]) + Counter(counts))
+        self.quality = self.quality or other.quality
+        self.refused += other.refused
+        self.repeats += other.repeats
+        for name, blocks in other.blocks.items():
+            self.blocks[name] += blocks
+
+
+class Outputs:
+    """Collects while a `Player` plays."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._spills = {name: Spill(folder / f"{name}-{number}", OUTPUT_MEMORY_BYTES) for name in NAMES}
+        self._counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTS}
+        self.refused: list[tuple[int, str, str]] = []
+        self.repeats = 0
+        self.quality: dict[str, Any] = {}
+        self.until_ms: int | None = None
+
+    def message(self, message: Message) -> None:
+        """A message that the processor published."""
+        value = message.value or b""
+        key: Any
+        if message.stream is Stream.DEAD_LETTERS:
+            key, value = _dead_letter_line(message), b""
+            self._counts["dead_letters"][_header(message, "dlq-reason")] += 1
+        elif message.stream is Stream.TIERS:
+            change = _changed(value)
+            key = (change.changed_at, change.customer_id, change.change_id)
+        else:
+            decided = _decided(value)
+            key = (decided.decided_at, decided.customer_id, decided.action_id or decided.alert_id)
+        self._spills[message.stream.value].add(key, value, len(value) or len(key))
+
+    def count(self, telemetry: Telemetry) -> None:
+        """Adds the figures of one step."""
+        counts = self._counts
+        for (_, kind), n in telemetry.events.items():
+            counts["events"][kind] += n
+        for (_, why), n in telemetry.ignored.items():
+            counts["ignored"][why] += n
+        for (rule, _), n in telemetry.actions.items():
+            counts["actions"][rule] += n
+        for (rule, reason), n in telemetry.suppressed.items():
+            counts["suppressed"][f"{rule}: {reason}"] += n
+        for (kind,), n in telemetry.alerts.items():
+            counts["alerts"][kind] += n
+        for (outcome,), n in telemetry.labels.items():
+            counts["labels"][outcome] += n
+
+    def customers(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Every customer as of the end."""
+        counts = self._counts
+        for row in rows:
+            line = orjson.dumps(row)
+            self._spills["customers"].add(row["customer_id"], line, len(line))
+            frequency = row["lifetime"]["frequency"]
+            counts["buyers"]["all"] += 1
+            counts["buyers"]["bought"] += frequency > 0
+            counts["buyers"]["again"] += frequency > 1
+            counts["tiers"][row["tier"]] += 1
+            counts["segments"][row["segment"] or "unknown"] += 1
+
+    def scored(self, at_ms: int, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Scores as of an instant."""
+        for row in rows:
+            line = orjson.dumps(row)
+            self._spills["scores"].add((at_ms, row["customer_id"]), line, len(line))
+
+    def states(self, store: Mapping[bytes, bytes]) -> None:
+        """The customers' records themselves, for whoever compares them."""
+        for key, value in store.items():
+            self._spills["states"].add(key, value, len(value))
+
+    def close(self) -> Figures:
+        """The end: everything is on disk, this says where."""
+        blocks = {name: spill.close() for name, spill in self._spills.items()}
+        counts = {name: dict(counter) for name, counter in self._counts.items()}
+        return Figures(counts, self.quality, self.refused, self.repeats, blocks, self.until_ms)
+
+
+def _header(message: Message, name: str) -> str:
+    return next(raw for header, raw in message.headers if header == name).decode("utf-8", "replace")
+
+
+def _dead_letter_line(message: Message) -> bytes:
+    value = message.value or b""
+    row: dict[str, Any] = {
+        "reason": _header(message, "dlq-reason"),
+        "stage": _header(message, "dlq-stage"),
+        "field": _header(message, "dlq-field"),
+        "detail": _header(message, "__streams.errors.message"),
+    }
+    try:
+        row["value"] = value.decode()
+    except UnicodeDecodeError:
+        row["value_base64"] = base64.b64encode(value).decode()
+    return orjson.dumps(row)
