@@ -138,14 +138,19 @@ class BulkSender:
             await asyncio.sleep(0)
         self._now_ms = int(time.time() * 1000)
 
+    async def push(self) -> None:
+        """Let everything added go; what was pushed before is acknowledged when this returns."""
+        for where in list(self._open):
+            self._end(where)
+        await self._settle()
+        await self.hand_over()
+
     async def flush(self) -> None:
         """Wait until everything added is acknowledged.
 
         Raises `BrokerUnavailable` when it can't be; of what was added since the last flush, nothing is sure then.
         """
-        for where in list(self._open):
-            self._end(where)
-        await self.hand_over()
+        await self.push()
         await self._settle()
 
     async def _settle(self) -> None:
