@@ -29,7 +29,7 @@ from stream.processor.epochs import DayClosed, Epoch, contribution_message, deco
 from stream.processor.view import customer_view
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
-from stream.state.customer import Customer, decode, encode
+from stream.state.customer import Customer, decode, encode, head
 from stream.state.messages import Seen
 from stream.state.orders import Applied
 
@@ -91,25 +91,27 @@ class Partition:
         self._record_touched = False
         own = self._store.get(PARTITION_KEY)
         self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
-        histograms = Histograms()
-        due = []
-        offsets: dict[int, int] = {}
-        for key, value in self._store.items():
-            if key == PARTITION_KEY:
-                continue
-            customer = decode(value)
-            due.append((key, customer.next_due_ms))
-            for slot, offset in customer.stamps.items():
-                offsets[slot] = max(offset, offsets.get(slot, -1))
-            if customer.memory.population is not None:
-                histograms.count(customer.memory.population, +1)
-        self._work.histograms = histograms
-        self._recovered = offsets
-        self._due.rebuild(due)
+        self._work.histograms = Histograms()
+        self._recovered = {}
+        self._due.rebuild(self._recover_customers(self._work.histograms, self._recovered))
         if self._event_clock and self._record.closed_day is not None:
             self._now_ms = (self._record.closed_day + 1) * DAY_MS
         elif now_ms:
             self._now_ms = now_ms
+
+    def _recover_customers(self, histograms: Histograms, offsets: dict[int, int]) -> Iterator[tuple[bytes, int]]:
+        """Key and due instant of every customer; the heads of their records are enough."""
+        for key, value in self._store.items():
+            if key == PARTITION_KEY:
+                continue
+            known = head(value)
+            for slot, offset in known.stamps.items():
+                if offset > offsets.get(slot, -1):
+                    offsets[slot] = offset
+            population = known.memory.population
+            if population is not None:
+                histograms.count(population, +1)
+            yield key, known.next_due_ms
 
     def apply(self, records: Sequence[Record], now_ms: int) -> Outcome:
         """One batch of records in the given order."""

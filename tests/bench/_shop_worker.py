@@ -69,13 +69,14 @@ async def until_ready(settings: Settings, program: Program, timeout_s: float = 1
     while time.monotonic() < began + timeout_s:
         program.check()
         with contextlib.suppress(urllib.error.URLError, OSError):
-            await asyncio.to_thread(_ask, f"http://127.0.0.1:{settings.web_port}/ready")
+            await asyncio.to_thread(ask, f"http://127.0.0.1:{settings.web_port}/ready")
             return time.monotonic() - began
         await asyncio.sleep(0.05)
     raise BenchFailed(f"not ready after {timeout_s:.0f} s\n{program.last_words()}")
 
 
-def _ask(url: str) -> bytes:
+def ask(url: str) -> bytes:
+    """A worker's answer; raises when it isn't ready."""
     with urllib.request.urlopen(url, timeout=5) as answer:
         body: bytes = answer.read()
     return body

@@ -146,7 +146,7 @@ async def _workers(counts: list[int], seconds: float) -> dict[str, Any]:
     every_core = set(range(os.cpu_count() or 1))
     with pinned_broker() as broker, tempfile.TemporaryDirectory() as folder:
         assert broker.pid() is not None
-        _let_run(broker.pid() or 0, every_core)
+        let_run(broker.pid() or 0, every_core)
         first = shop_settings(broker.bootstrap, "scale")
         warm: Warm = warm_shop(first, customers, int(time.time() * 1000))
         await create_topics(broker.bootstrap, first.input_topics)
@@ -159,7 +159,7 @@ async def _workers(counts: list[int], seconds: float) -> dict[str, Any]:
             programs = [worker(settings, Path(folder) / f"{count}-{n}.log", number=n) for n in range(count)]
             try:
                 for program in programs:
-                    _let_run(program.pid, every_core)
+                    let_run(program.pid, every_core)
                 await until_ready(settings, programs[0])
                 async with administrator(broker.bootstrap) as admin:
                     position = partial(committed_offsets, admin, settings.app_id, settings.input_topics)
@@ -179,7 +179,8 @@ async def _workers(counts: list[int], seconds: float) -> dict[str, Any]:
     return rows
 
 
-def _let_run(pid: int, cores: set[int]) -> None:
+def let_run(pid: int, cores: set[int]) -> None:
+    """Lets a program that was started on one core use others."""
     for process in process_tree(pid):
         for thread in Path(f"/proc/{process}/task").iterdir():
             os.sched_setaffinity(int(thread.name), cores)
