@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from stream.agents.ports import Clock, Core
@@ -82,8 +82,11 @@ async def run_worker(
     core: Core | None = None,
     until_ms: int | None = None,
     exit_when_done: bool = False,
+    beside: Callable[[WinbackApp], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Runs a worker until it is told to stop (SIGINT, SIGTERM), or with ``exit_when_done`` until it has caught up.
+
+    ``beside`` runs along, as long as the worker does.
 
     Raises:
         WinbackError: what only a person can mend.
@@ -95,6 +98,7 @@ async def run_worker(
         loop.add_signal_handler(number, told.set)
     app = build_app(settings, core=core, until_ms=until_ms)
     starting = asyncio.create_task(app.start())
+    watching = asyncio.create_task(beside(app)) if beside is not None else None
     ends: list[asyncio.Task[Any]] = [asyncio.create_task(event.wait()) for event in (told, app.shell.failed)]
     ends.append(asyncio.create_task(app.wait_until_stopped()))
     if exit_when_done:
@@ -110,9 +114,10 @@ async def run_worker(
             loop.remove_signal_handler(number)
         if told.is_set():
             _log.info("told to stop; finishing what runs")
-        for end in ends:
+        along = [*ends, watching] if watching is not None else ends
+        for end in along:
             end.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
+        await asyncio.gather(*along, return_exceptions=True)
         await _stop(app, starting)
 
 

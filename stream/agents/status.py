@@ -43,6 +43,11 @@ class PartitionStatus(msgspec.Struct):
     busy: bool = False
     """Whether work waits for it."""
 
+    @property
+    def restoring(self) -> bool:
+        """Whether its state is being read back."""
+        return self.stage is Doing.RESTORING
+
     def set_busy(self, busy: bool) -> None:
         """Work waits, or none does. Work that comes after an idle hour has not waited for an hour."""
         if busy and not self.busy:

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import click
 import uvloop
+from rich.console import Console
 
 from stream.app import read_settings
+from stream.commands.restoring import show_restoring
 from stream.config import SETTINGS
 from stream.errors import ConfigurationError
 from stream.events.instants import parse_ms
@@ -73,4 +75,6 @@ def worker(until: str | None, exit_when_done: bool, **flags: Any) -> None:
     if problems:
         raise ConfigurationError(problems)
     set_up_logging(settings.log_level)
-    uvloop.run(run_worker(settings, until_ms=until_ms, exit_when_done=exit_when_done))
+    console = Console(stderr=True)
+    bar = (lambda app: show_restoring(app.shell.status.partitions, console)) if console.is_terminal else None
+    uvloop.run(run_worker(settings, until_ms=until_ms, exit_when_done=exit_when_done, beside=bar))
