@@ -97,6 +97,7 @@ class PartitionRunner(Runner):
         self._began = 0.0
         self._ends = TopicEnds(settings)
         self._writer: Writer | None = None
+        self._unmarked = True
         self._timers_from = 0.0
         self._store: Store = MemoryStore()
         self.processor: Processor | None = None
@@ -127,8 +128,9 @@ class PartitionRunner(Runner):
         await asyncio.to_thread(processor.recover, 0 if self._event_clock else self._clock.now_ms())
         progress.seconds += time.monotonic() - began
         positions = await start_positions(
-            settings, self._layout.keyed, partition, processor.source_offsets(), self._ends
+            settings, self._layout.keyed, partition, processor.source_offsets(), self._ends, self._layout.ids
         )
+        self._unmarked = True
         self.inbox.start_at(positions)
         self.pace = EventPace(self._until_ms) if self._event_clock else WallPace(self._clock)
         if isinstance(self.pace, EventPace):
@@ -148,7 +150,7 @@ class PartitionRunner(Runner):
 
     def _new_writer(self) -> Writer:
         if self._settings.delivery == "exactly_once":
-            return TransactionalWriter(self._settings, f"{self._settings.app_id}-{self.partition}")
+            return TransactionalWriter(self._settings, f"{self._settings.app_id}-{self.partition}", self._layout.mark)
         return PlainWriter(self._settings, self._source.note)
 
     def _report_progress(self) -> None:
@@ -367,6 +369,10 @@ class PartitionRunner(Runner):
     async def _commit(self, processor: Processor, outcome: Outcome, offsets: Mapping[TP, int]) -> None:
         assert self._writer is not None, "a runner serves only what it has claimed"
         if offsets or not is_empty(outcome):
+            if self._unmarked:
+                # The broker forgets a deleted topic's offsets. This topic is our own, so what its offset says stays.
+                own = self._settings.topic_repartition
+                offsets = {TP(own, self.partition): self.inbox.positions[own]} | dict(offsets)
             began = time.monotonic()
             rows = self._layout.rows(self.partition, outcome.changed, outcome.messages)
             try:
@@ -374,6 +380,7 @@ class PartitionRunner(Runner):
             except Exception as error:
                 self._gauges.count_transaction_failure(type(error).__name__)
                 raise
+            self._unmarked = False
             self._gauges.observe_transaction(time.monotonic() - began)
             if outcome.changed:
                 self._store.put(outcome.changed, self._complete_to(written))

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.agents.connection import client_options, reader_options
+from stream.agents.topic_ids import recreated, recreated_error
 from stream.config import Settings
 from stream.errors import TopicError, TransientError
+
+_NO_IDS: Mapping[str, str] = MappingProxyType({})
 
 _log = logging.getLogger(__name__)
 
 
 async def start_positions(
-    settings: Settings, topics: Iterable[str], partition: int, applied: Mapping[str, int], reader: TopicEnds
+    settings: Settings,
+    topics: Iterable[str],
+    partition: int,
+    applied: Mapping[str, int],
+    reader: TopicEnds,
+    ids: Mapping[str, str] = _NO_IDS,
 ) -> dict[str, int]:
     """By topic, the offset of the first record that has not been applied.
 
@@ -25,13 +34,18 @@ async def start_positions(
 
     Args:
         applied: last applied offset by topic as the restored state has it.
+        ids: the topics' ids, as far as they are known.
 
     Raises:
-        TopicError: a topic ends before what the state has applied: it was deleted and made again.
+        TopicError: a topic was deleted and made again: it has another id, or ends before what the state has applied.
         TransientError: the group's coordinator isn't ready.
     """
     tps = [TopicPartition(topic, partition) for topic in topics]
-    committed = await _committed(settings, tps)
+    found = await _committed(settings, tps)
+    committed = {tp: found[tp].offset for tp in tps}
+    for at in found.values():
+        if gone := recreated(at.metadata, ids):
+            raise recreated_error(gone, settings.app_id)
     beginnings, ends = await reader.beginnings(tps), await reader.ends(tps)
     positions = {}
     for tp in tps:
@@ -89,14 +103,16 @@ class TopicEnds:
         return self._reader
 
 
-async def _committed(settings: Settings, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+async def _committed(settings: Settings, tps: list[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
-        found = await admin.list_consumer_group_offsets(settings.app_id, partitions=tps)
+        found: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
+            settings.app_id, partitions=tps
+        )
     finally:
         await admin.close()
     # A coordinator that is still loading answers with nothing, which must not be taken for "never committed".
     if not all(tp in found for tp in tps):
         raise TransientError("the group's coordinator does not know its offsets yet")
-    return {tp: found[tp].offset for tp in tps}
+    return found

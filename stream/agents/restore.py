@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream.agents.connection import reader_options
 from stream.agents.store import Store, open_store
 from stream.agents.store_disk import Owner
-from stream.agents.topic_id import topic_id
+from stream.agents.topic_ids import topic_facts
 from stream.config import Settings
 from stream.errors import TransientError
 
@@ -94,7 +94,8 @@ async def restore_store(
         await consumer.start()
         began = time.monotonic()
         start, end = await _range(consumer, tp)
-        name = await topic_id(consumer._client, topic) if settings.state_dir else ""  # noqa: SLF001
+        facts = await topic_facts(consumer._client, [topic]) if settings.state_dir else {}  # noqa: SLF001
+        name = facts[topic].id if topic in facts else ""
         owner = Owner(settings.app_id, topic, name, partition, partitions)
         store = await open_store(settings, owner, beginning=start, end=end)
         progress.loaded = len(store) if isinstance(store, dict) else 0

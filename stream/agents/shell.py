@@ -21,6 +21,7 @@ from stream.agents.runner import Runner
 from stream.agents.source import ConsumerSource
 from stream.agents.status import WorkerStatus
 from stream.agents.timers import Alarm
+from stream.agents.topic_ids import TopicFacts, topic_facts
 from stream.agents.topics import Layout, ensure_topics
 from stream.agents.transport import BatchConsumer, Chunk
 from stream.config import DAY_MS, Settings
@@ -156,6 +157,7 @@ class Shell:
     async def on_assigned(self, assigned: Iterable[TP]) -> None:
         """A rebalance ends: goes on with what was kept, begins what is new, lets go of the rest."""
         tps = set(assigned)
+        self._consumer().know(self.layout.mark)
         wanted = {tp.partition for tp in tps if tp.topic in self.settings.input_topics}
         gone = [self._runners.pop(number) for number in list(self._runners) if number not in wanted]
         owns = any(tp.topic == self.settings.topic_contributions for tp in tps)
@@ -294,10 +296,9 @@ class Shell:
         runner.status.set_busy(behind > 0 or len(runner.inbox) > 0)
 
     async def _watch_broker(self) -> None:
-        assert self._admin is not None, "prepare comes first"
         while not await self._ends_within(_BROKER_SECONDS):
             try:
-                await asyncio.wait_for(self._admin.describe_cluster(), _BROKER_SECONDS)
+                now = await asyncio.wait_for(self._layout_now(), _BROKER_SECONDS)
             except (KafkaError, OSError, TimeoutError):
                 self._broker_answers(False)
             except Exception:
@@ -305,6 +306,11 @@ class Shell:
                 self._broker_answers(False)
             else:
                 self._broker_answers(True)
+                self.layout.check(now)
+
+    async def _layout_now(self) -> dict[str, TopicFacts]:
+        assert self._admin is not None, "prepare comes first"
+        return await topic_facts(self._admin._client, self.layout.keyed)  # noqa: SLF001
 
     async def _ends_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -14,6 +14,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from stream.actions.message import Message, Stream
 from stream.agents.connection import MAX_MESSAGE_BYTES
+from stream.agents.topic_ids import TopicFacts, mark_of, recreated, recreated_error, topic_facts
 from stream.config import Settings
 from stream.errors import TopicError
 from stream.events.record import Headers
@@ -52,11 +53,31 @@ class Layout(NamedTuple):
     """Partitions of every keyed topic."""
     counts: Mapping[str, int]
     """Partitions of every topic."""
+    ids: Mapping[str, str]
+    """Ids of the keyed topics, as far as the broker tells."""
 
     @property
     def keyed(self) -> tuple[str, ...]:
         """The topics whose partition p feeds processor p."""
         return (*self.settings.input_topics, self.settings.topic_repartition)
+
+    @property
+    def mark(self) -> str:
+        """What is committed with offsets, to know the topics again."""
+        return mark_of(self.ids)
+
+    def check(self, now: Mapping[str, TopicFacts]) -> None:
+        """Raises a `TopicError` if a keyed topic isn't what it was. One that is away may come back."""
+        if gone := recreated(self.mark, {name: found.id for name, found in now.items()}):
+            raise recreated_error(gone, self.settings.app_id)
+        for name, found in now.items():
+            if found.partitions != self.partitions:
+                raise TopicError(
+                    f"{name} has {found.partitions} partitions and had {self.partitions} when this worker started: more "
+                    "partitions mean other owners of the customers.\n"
+                    "  - give all inputs the same number and start with another --app-id (the state is built anew), or "
+                    "recreate the topic with the old number"
+                )
 
     def rows(self, partition: int, changed: Mapping[bytes, bytes | None], messages: Iterable[Message]) -> Rows:
         """Where the outcome of a step of ``partition`` is to be written."""
@@ -126,10 +147,14 @@ async def ensure_topics(admin: AIOKafkaAdminClient, settings: Settings) -> Layou
     if missing:
         await _create(admin, missing, settings)
         existing = await _settled(admin, [topic.name for topic in topics])
+        # One that had no leader yet was taken for missing.
+        partitions = _common_partitions(topics, existing, settings)
     problems = _wrong_counts(topics, existing, partitions) + await _wrong_configs(admin, topics)
     if problems:
         raise TopicError(f"{len(problems)} problems with the topics" + "".join(f"\n  - {text}" for text in problems))
-    return Layout(settings, partitions, {topic.name: existing[topic.name] for topic in topics})
+    facts = await topic_facts(admin._client, (*settings.input_topics, settings.topic_repartition))  # noqa: SLF001
+    counts = {topic.name: existing[topic.name] for topic in topics}
+    return Layout(settings, partitions, counts, {name: found.id for name, found in facts.items()})
 
 
 def _common_partitions(topics: Iterable[Topic], existing: Mapping[str, int], settings: Settings) -> int:

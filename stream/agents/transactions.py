@@ -81,10 +81,11 @@ class Writer(Protocol):
 
 
 class TransactionalWriter:
-    """`Writer` of exactly-once delivery."""
+    """`Writer` of exactly-once delivery. ``mark`` is committed as metadata of every offset."""
 
-    def __init__(self, settings: Settings, transactional_id: str) -> None:
+    def __init__(self, settings: Settings, transactional_id: str, mark: str = "") -> None:
         self.transactional_id = transactional_id
+        self._mark = mark
         self._group = settings.app_id
         self._timeout_seconds = settings.transaction_timeout_ms / 1000
         self._options = producer_options(settings) | {
@@ -111,7 +112,7 @@ class TransactionalWriter:
                 await producer.begin_transaction()
                 sent = await _send(producer, rows)
                 if offsets:
-                    committed = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
+                    committed = {TopicPartition(*tp): OffsetAndMetadata(at, self._mark) for tp, at in offsets.items()}
                     await producer.send_offsets_to_transaction(committed, self._group)
                 # aiokafka commits a transaction even if a batch of it could not be sent: look at each.
                 written = await _written(sent)
@@ -133,7 +134,11 @@ class TransactionalWriter:
 
 
 class PlainWriter:
-    """`Writer` of at-least-once delivery: everything is acknowledged before the offsets may be committed."""
+    """`Writer` of at-least-once delivery: messages are acknowledged before the state is sent, the state before its offsets may
+    be committed.
+
+    In another order a crash in between would lose messages: the state would know the event, and nobody had acted on it.
+    """
 
     def __init__(self, settings: Settings, note: Callable[[Mapping[TP, int]], None]) -> None:
         self._options = producer_options(settings) | {"enable_idempotence": True}
@@ -146,7 +151,7 @@ class PlainWriter:
         await self._producer.start()
 
     async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> Written:
-        """Sends, waits for the acknowledgements, notes the offsets."""
+        """Sends messages, then state, each when what is before it is acknowledged, and notes the offsets."""
         producer = self._producer
         assert producer is not None, "a writer is started before it writes"
         try:

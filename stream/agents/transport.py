@@ -93,6 +93,9 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     trouble = ""
     """What the consumer group reported last, until it works again."""
 
+    mark = ""
+    """Metadata of the offsets that are committed here."""
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         self._starts = {}
         return AIOKafkaConsumer(**cast(HasConsumerOptions, self.app).consumer_options())
@@ -180,7 +183,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     async def _commit_offsets(self, offsets: dict[TP, int]) -> None:
         await self._ensure_consumer().commit(
-            {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+            {TopicPartition(*tp): OffsetAndMetadata(offset, self.mark) for tp, offset in offsets.items()}
         )
 
     def delivered(self, tp: TP) -> int | None:
@@ -291,6 +294,10 @@ class BatchConsumer(AIOKafkaDriverConsumer):
     def trouble(self) -> str:
         """What the consumer group reported last, until it works again."""
         return self._thread.trouble
+
+    def know(self, mark: str) -> None:
+        """Commit this as metadata with every offset."""
+        self._thread.mark = mark
 
     def delivered(self, tp: TP) -> int | None:
         """Position up to which chunks were handed out."""

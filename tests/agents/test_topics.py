@@ -8,7 +8,7 @@ from stream.agents.topics import Layout, needed
 from stream.config import Settings
 
 SETTINGS = Settings()
-LAYOUT = Layout(SETTINGS, 8, {topic.name: topic.partitions for topic in needed(SETTINGS)})
+LAYOUT = Layout(SETTINGS, 8, {topic.name: topic.partitions for topic in needed(SETTINGS)}, {})
 
 
 def test_every_stream_has_a_topic() -> None:

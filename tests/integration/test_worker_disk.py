@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.adapters.broker import EmbeddedBroker
 from stream.agents.connection import client_options, reader_options
-from stream.agents.topic_id import topic_id
+from stream.agents.topic_ids import topic_facts
 from stream.config import Settings
 from stream.worker import running_worker
 from tests.agents.counting import Count, counting_core
@@ -126,7 +126,8 @@ async def _any_record(settings: Settings) -> bytes:
 
 async def _id(settings: Settings) -> str:
     async with AIOKafkaConsumer(**reader_options(settings)) as reader:
-        return await topic_id(reader._client, settings.topic_changelog)
+        facts = await topic_facts(reader._client, [settings.topic_changelog])
+        return facts[settings.topic_changelog].id
 
 
 async def _applied(settings: Settings, number: int) -> bool:
