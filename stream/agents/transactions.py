@@ -141,6 +141,7 @@ class PlainWriter:
     """
 
     def __init__(self, settings: Settings, note: Callable[[Mapping[TP, int]], None]) -> None:
+        self._state_topic = settings.topic_changelog
         self._options = producer_options(settings) | {"enable_idempotence": True}
         self._note = note
         self._producer: AIOKafkaProducer | None = None
@@ -154,8 +155,11 @@ class PlainWriter:
         """Sends messages, then state, each when what is before it is acknowledged, and notes the offsets."""
         producer = self._producer
         assert producer is not None, "a writer is started before it writes"
+        written: Written = {}
         try:
-            written = await _written(await _send(producer, rows))
+            for is_state in (False, True):
+                part = {tp: records for tp, records in rows.items() if (tp[0] == self._state_topic) is is_state}
+                written |= await _written(await _send(producer, part))
         except Exception as error:
             raise _translated(error) from error
         self._note(offsets)
