@@ -80,6 +80,7 @@ async def run_worker(
     settings: Settings,
     *,
     core: Core | None = None,
+    clock: Clock | None = None,
     until_ms: int | None = None,
     exit_when_done: bool = False,
     beside: Callable[[WinbackApp], Coroutine[Any, Any, None]] | None = None,
@@ -96,7 +97,7 @@ async def run_worker(
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    app = build_app(settings, core=core, until_ms=until_ms)
+    app = build_app(settings, core=core, clock=clock, until_ms=until_ms)
     starting = asyncio.create_task(app.start())
     watching = asyncio.create_task(beside(app)) if beside is not None else None
     ends: list[asyncio.Task[Any]] = [asyncio.create_task(event.wait()) for event in (told, app.shell.failed)]

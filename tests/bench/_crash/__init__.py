@@ -1,0 +1,1 @@
+"""The parts of the crash suite; `tests.bench.crash` runs it."""
