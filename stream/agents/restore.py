@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, MutableMapping
-from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.agents.connection import reader_options
+from stream.agents.fetched import fetched
 from stream.agents.store import Store, open_store
 from stream.agents.store_disk import Owner
 from stream.agents.topic_ids import topic_facts
@@ -22,9 +22,9 @@ from stream.config import Settings
 from stream.errors import TransientError
 
 _CHUNK_RECORDS = 5_000
-"""Records between two looks at the rest of the worker: some 25 ms in which nothing else runs."""
+"""Records between two looks at the rest of the worker: some 15 ms in which nothing else runs."""
 
-_POLL_MS = 50
+_POLL_SECONDS = 0.05
 """Longest wait of one poll. A changelog ends with a transaction's marker, for which a poll waits in vain: so long is what
 the end of a restore costs. Shorter would ask more often while the broker reads from disk."""
 
@@ -132,7 +132,7 @@ async def _changes(
     progress.start = progress.position = start
     progress.end = end
     while progress.position < end:
-        records = await _next(consumer, tp)
+        records = (await fetched(consumer, [tp], _POLL_SECONDS, _CHUNK_RECORDS)).get(tp, [])
         progress.records += len(records)
         position, now = await consumer.position(tp), time.monotonic()
         if position != progress.position:
@@ -142,8 +142,3 @@ async def _changes(
         yield {record.key: record.value for record in records if record.key is not None}
         progress.seconds = now - began
         on_progress()
-
-
-async def _next(consumer: AIOKafkaConsumer, tp: TopicPartition) -> list[Any]:
-    found: dict[TopicPartition, list[Any]] = await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_CHUNK_RECORDS)
-    return found.get(tp, [])
