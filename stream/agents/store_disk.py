@@ -219,11 +219,8 @@ class Disk:
             OSError: the disk doesn't take it.
         """
         if self._db.property_int_value("rocksdb.background-errors"):
-            try:
-                # Nobody tells what went wrong in the background but the next call.
-                self._db.flush(False)
-            except Exception as error:
-                raise OSError(str(error)) from error
+            # Nobody tells what went wrong in the background but the next write; the marker says what it said before.
+            self.write((), self.position)
             raise OSError("the last changes could not be brought to disk; RocksDB's own LOG there says why")
         return not self._db.property_int_value("rocksdb.num-immutable-mem-table")
 
