@@ -41,8 +41,13 @@ _STEP_SECONDS = 0.1
 long behind a large batch, and the other partitions of the worker with them; shorter: a transaction (3 ms of work, most of
 its 15 to 20 ms waiting) becomes a noticeable part of the cost of slow rules."""
 
-_FEWEST = 500
-"""Records in a batch however slow they are, when so many are there: fewer would cost more in transactions than they take."""
+_FEW = 500
+"""A batch of fewer records waits for more, as long as `batch_linger_ms` says. Larger: latency for nothing, because a transaction
+of 500 is already cheap; smaller: more transactions when it is quiet."""
+
+_FEWEST = 50
+"""Records that say how long one takes, and least in a batch however slow they are, when so many are there: with fewer, what
+an unlucky one takes would decide about the next batch."""
 
 _FIRST_SECONDS_EACH = 50e-6
 """Work per record before any was measured."""
@@ -264,7 +269,7 @@ class PartitionRunner(Runner):
         return False
 
     async def _apply(self, processor: Processor, move: Apply) -> bool:
-        if len(move.batch.records) < _FEWEST and self._settings.batch_linger_ms and not self._event_clock:
+        if len(move.batch.records) < _FEW and self._settings.batch_linger_ms and not self._event_clock:
             # A fuller transaction costs the same as this one. While one runs, the next fills up by itself.
             await asyncio.sleep(self._settings.batch_linger_ms / 1000)
             again = self.pace.next(processor, self.inbox, self._most())
