@@ -19,8 +19,11 @@ from stream.events.codec import event_time_ms
 from stream.events.hashing import owner_partition
 from stream.events.instants import to_text
 from stream.events.record import Record
+from stream.processor import Partition
 from stream.processor.epochs import epoch_message
 from stream.processor.partition import PARTITION_KEY
+from stream.rules.loader import load_rules
+from stream.state.customer import decode, encode
 from stream.testing import Shop
 from tests.bench._events import events, ranked_keys
 
@@ -53,33 +56,57 @@ class Warm(msgspec.Struct):
         yield from enumerate(parts)
 
 
-def warm_shop(settings: Settings, customers: int, today_ms: int, progress: Progress | None = None) -> Warm:
-    """The shop on the UTC day of ``today_ms``, before the day's first event."""
-    midnight_ms = today_ms - today_ms % DAY_MS
-    lived = min(customers, MOST_LIVED)
-    kept = Path.home() / ".cache" / "winback" / "bench" / f"shop-{_code()}-{lived}-{midnight_ms // DAY_MS}.msgpack"
+def warm_shop(settings: Settings, customers: int, now_ms: int, progress: Progress | None = None) -> Warm:
+    """The shop as it is now, with today's thresholds and model, before the day's first event."""
+    midnight_ms = now_ms - now_ms % DAY_MS
+    mark = f"shop-{_code()}-{midnight_ms // DAY_MS}"
+    folder = Path.home() / ".cache" / "winback" / "bench"
+    kept = folder / f"{mark}-{customers}.msgpack"
     if kept.is_file():
-        warm = msgspec.msgpack.decode(kept.read_bytes(), type=Warm)
+        return msgspec.msgpack.decode(kept.read_bytes(), type=Warm)
+    tell = progress or (lambda *_: None)
+    if customers <= MOST_LIVED:
+        warm = _build(settings, customers, midnight_ms, tell)
     else:
-        warm = _build(settings, lived, midnight_ms, progress or (lambda *_: None))
-        _keep(kept, warm)
-    return warm if customers == lived else _copied(warm, lived, customers)
-
-
-def _copied(warm: Warm, lived: int, customers: int) -> Warm:
-    """A larger shop out of a smaller one."""
-    originals, keys = ranked_keys(lived), ranked_keys(customers)
-    found = ((key, warm.customers.get(originals[rank * lived // customers])) for rank, key in enumerate(keys))
-    return Warm({key: value for key, value in found if value is not None}, warm.partition, warm.epoch)
-
-
-def _keep(kept: Path, warm: Warm) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    for old in kept.parent.glob("shop-*.msgpack"):
-        old.unlink()
+        warm = _copied(warm_shop(settings, MOST_LIVED, now_ms, progress), customers)
+    _settle(settings, warm, now_ms, tell)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("shop-*.msgpack"):
+        if not old.name.startswith(mark):
+            old.unlink()
     fresh = kept.with_suffix(".new")
     fresh.write_bytes(msgspec.msgpack.encode(warm))
     fresh.replace(kept)
+    return warm
+
+
+def _copied(warm: Warm, customers: int) -> Warm:
+    """A larger shop out of a smaller one."""
+    originals, keys = ranked_keys(MOST_LIVED), ranked_keys(customers)
+    found = ((key, warm.customers.get(originals[rank * MOST_LIVED // customers])) for rank, key in enumerate(keys))
+    return Warm({key: value for key, value in found if value is not None}, warm.partition, warm.epoch)
+
+
+def _settle(settings: Settings, warm: Warm, now_ms: int, progress: Progress) -> None:
+    """Does what is due by now. A customer's calendar hangs on their id, so every copy is asked for its own."""
+    store = warm.customers
+    for key, value in store.items():
+        customer = decode(value)
+        customer.next_due_ms = 1
+        store[key] = encode(customer)
+    store[PARTITION_KEY] = warm.partition
+    wall = msgspec.structs.replace(settings, clock="wall", partitions=1)
+    partition = Partition(wall, load_rules(), partition=0, partitions=1, store=store)
+    partition.recover(now_ms)
+    partition.follow(warm.epoch)
+    done = 0
+    while (due_ms := partition.next_due_ms()) is not None and due_ms <= now_ms:
+        out = partition.tick(now_ms)
+        store.update((key, value) for key, value in out.changed.items() if value is not None)
+        partition.commit()
+        done += len(out.changed)
+        progress("doing what is due by now", done, len(store))
+    del store[PARTITION_KEY]
 
 
 def _build(settings: Settings, customers: int, midnight_ms: int, progress: Progress) -> Warm:
