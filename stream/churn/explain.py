@@ -25,18 +25,31 @@ _COLUMNS: dict[Theme, tuple[int, ...]] = {
 
 def by_theme(model: FrozenModel, vector: Sequence[float], profile: Profile) -> tuple[Contribution, ...]:
     """All themes, the strongest first; with ``model.baseline`` their log-odds sum to the score's."""
-    added = model.contributions(vector)
-    found = []
-    for theme, columns in _COLUMNS.items():
-        value, text = _FACTS[theme](profile, model.horizon_days)
-        log_odds = sum(added[column] for column in columns)
-        found.append(Contribution(feature=theme.value, value=value, log_odds=log_odds, text=text))
-    return tuple(sorted(found, key=lambda c: (-abs(c.log_odds), c.feature)))
+    return _told(model, _log_odds(model, vector), profile)
 
 
 def reasons(model: FrozenModel, vector: Sequence[float], profile: Profile) -> tuple[Contribution, ...]:
     """The strongest themes, at most `MOST_REASONS`, without those that hardly matter."""
-    return tuple(c for c in by_theme(model, vector, profile)[:MOST_REASONS] if abs(c.log_odds) >= LEAST_LOG_ODDS)
+    strongest = _log_odds(model, vector)[:MOST_REASONS]
+    return _told(
+        model, [(log_odds, theme) for log_odds, theme in strongest if abs(log_odds) >= LEAST_LOG_ODDS], profile
+    )
+
+
+def _log_odds(model: FrozenModel, vector: Sequence[float]) -> list[tuple[float, Theme]]:
+    """What each theme adds, the strongest first."""
+    added = model.contributions(vector)
+    found = [(sum([added[column] for column in columns]), theme) for theme, columns in _COLUMNS.items()]
+    found.sort(key=lambda pair: (-abs(pair[0]), pair[1]))
+    return found
+
+
+def _told(model: FrozenModel, themes: Sequence[tuple[float, Theme]], profile: Profile) -> tuple[Contribution, ...]:
+    told = []
+    for log_odds, theme in themes:
+        value, text = _FACTS[theme](profile, model.horizon_days)
+        told.append(Contribution(feature=theme.value, value=value, log_odds=log_odds, text=text))
+    return tuple(told)
 
 
 def sentence(probability: float, horizon_days: int, why: Sequence[Contribution]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp, fsum
+from operator import mul, sub
 
 import msgspec
 
@@ -47,7 +48,9 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
 
     def log_odds(self, vector: Sequence[float]) -> float:
         """Baseline plus contributions, rounded once (so it is the same in whatever order they are added)."""
-        return fsum((self.baseline, *self.contributions(vector)))
+        if len(vector) != len(self.weights):
+            raise ValueError(f"{len(vector)} figures for a model of {len(self.weights)}")
+        return fsum([self.baseline, *map(mul, self.weights, map(sub, vector, self.means))])
 
     def probability(self, vector: Sequence[float]) -> float:
         """P(no purchase within the horizon), whether or not the model abstains.

@@ -49,9 +49,12 @@ def decode(data: bytes) -> Snapshot:
     return Snapshot(day, score, data[_HEAD.size :], layout)
 
 
-def take(profile: Profile, model: FrozenModel | None, horizon_days: int) -> Snapshot:
-    """A snapshot of a customer who has bought, as of the profile's instant."""
-    values = vector(profile, horizon_days)
+def take(
+    profile: Profile, model: FrozenModel | None, horizon_days: int, values: Sequence[float] | None = None
+) -> Snapshot:
+    """A snapshot of a customer who has bought, as of the profile's instant. ``values``: the features, if known already."""
+    if values is None:
+        values = vector(profile, horizon_days)
     score = model.probability(values) if model is not None and model.labels else UNSCORED
     return Snapshot(-(-profile.as_of_ms // DAY_MS), score, pack(values))
 

@@ -7,36 +7,59 @@ comes first, then reviews (tier, score, alert), then timer rules by (due, rule).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+from zlib import crc32
 
 from stream.actions.codec import alert_message, decision_message, tier_message
 from stream.actions.decision import Cause, Decision
 from stream.actions.tier_change import TierChange, change_id
 from stream.churn.calendar import next_grid_ms
 from stream.config import Settings
-from stream.events.hashing import hash64
-from stream.events.instants import DAY_MS, day_of, to_text
-from stream.events.kinds import Cancellation, Event, Purchase, Refund
+from stream.events.instants import DAY_MS, to_text
+from stream.events.kinds import (
+    KINDS,
+    Cancellation,
+    CartAdded,
+    CartRemoved,
+    CartViewed,
+    Event,
+    Purchase,
+    Refund,
+)
 from stream.events.money import EXPONENT_OF
 from stream.events.record import Record
 from stream.outcome import Outcome
+from stream.processor.residents import UNKNOWN_MS, Resident
 from stream.processor.scoring import Scorer
-from stream.rules.engine import Case, Engine, Score
+from stream.rules.engine import Case, Engine
 from stream.rules.rule import RuleSet
-from stream.rules.schedule import Due, Schedule
+from stream.rules.schedule import NEVER_MS, Schedule
 from stream.segments.named import PROSPECTS, segment_of
 from stream.segments.population import Histograms, Thresholds
 from stream.segments.reviews import next_review_ms
 from stream.segments.tiers import PROSPECT, tier_of, why
-from stream.state.customer import Customer
-from stream.state.memory import Population
+from stream.state.memory import Memory, Population
+from stream.state.messages import Seen
 from stream.state.orders import Applied
-from stream.state.profile import Profile
+from stream.state.profile import Profile, Standing
 
 HISTORY_HOLD_MS = 3_600_000
 """How long after the last imported record of a customer its past is taken as complete. Shorter: a slow import of unsorted
 files would have labels closed before the purchases arrive that contradict them; longer: the model learns later."""
 
-_ORDER_KINDS = (Purchase, Refund, Cancellation)
+
+class _Kind(NamedTuple):
+    """What an event of a kind may change and cause."""
+
+    orders: bool
+    purchase: bool
+    cart: bool
+    asked: bool
+    """A rule is triggered by it."""
+
+
+_ORDERS = (Purchase, Refund, Cancellation)
+_CARTS = (Purchase, CartAdded, CartRemoved, CartViewed)
 
 
 class CustomerWork:
@@ -54,96 +77,130 @@ class CustomerWork:
         self._settings = settings
         self._engine = Engine(rules, settings)
         self._schedule = Schedule(rules, settings)
+        self._by_activity = "last_activity" in self._schedule.anchors
+        self.timed_by = _timed_by(rules, settings)
+        """What the due instants of this shop depend on besides the customer."""
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
-
-    def profile(self, customer_id: str, customer: Customer, as_of_ms: int) -> Profile:
-        """The customer as of an instant, with tier, segment and scores."""
-        profile = Profile(customer_id, customer, as_of_ms)
-        recency = profile.recency_days if profile.bought else None
-        profile.tier = tier_of(recency, profile.frequency_365d, profile.monetary_365d_minor / self._major)
-        if recency is None:
-            profile.segment = PROSPECTS
-        elif self.thresholds is not None:
-            profile.r, profile.f, profile.m = self.thresholds.scores(
-                profile.day - recency, profile.frequency_365d, profile.monetary_365d_minor
+        self._kinds = {
+            kind: _Kind(
+                orders=issubclass(kind, _ORDERS),
+                purchase=issubclass(kind, Purchase),
+                cart=issubclass(kind, _CARTS),
+                asked=kind.kind in rules.on_event,
             )
-            profile.segment = segment_of(profile.r, profile.f, profile.m)
-        return profile
+            for kind in KINDS
+        }
+
+    def profile(self, resident: Resident, as_of_ms: int) -> Profile:
+        """The customer as of an instant, with tier, segment and scores."""
+        return Profile(resident.id, resident.customer, as_of_ms, resident.bought, self._judge)
+
+    def refused(self, resident: Resident, event: Event) -> None:
+        """An event was not taken. Looking at it may have moved what waits in the order book, nothing else."""
+        if self._kinds[type(event)].orders:
+            resident.forget()
 
     def happened(
-        self,
-        customer_id: str,
-        customer: Customer,
-        event: Event,
-        applied: Applied,
-        record: Record,
-        now_ms: int,
-        out: Outcome,
+        self, resident: Resident, event: Event, applied: Applied | Seen, record: Record, now_ms: int, out: Outcome
     ) -> int:
         """What follows from an event that has just been folded into the customer's facts.
 
         Returns when something about the customer is due next, 0 for never.
         """
-        as_of_ms = max(now_ms, event.time_ms)
-        profile = self.profile(customer_id, customer, as_of_ms)
-        if isinstance(event, _ORDER_KINDS) or customer.memory.population is None:
-            self._count(profile, customer, out)
+        kind = self._kinds[type(event)]
+        time_ms = event.time_ms
+        as_of_ms = max(time_ms, now_ms)
+        memory = resident.customer.memory
+        profile: Profile | None = None
+        if kind.orders:
+            purchases = resident.purchases
+            if purchases is not None and not (
+                kind.purchase
+                and applied is Applied.CHANGED
+                and purchases.bought_again(time_ms, self._settings.memory_days)
+            ):
+                resident.purchases = None
+            profile = self.profile(resident, as_of_ms)
+            self._count(profile, out)
+        elif memory.population is None:
+            profile = self.profile(resident, as_of_ms)
+            self._count(profile, out)
         if event.backfill:
-            customer.memory.history_until_ms = max(customer.memory.history_until_ms, now_ms)
+            memory.history_until_ms = max(memory.history_until_ms, now_ms)
+            resident.settled = False
         else:
-            out.telemetry.lateness_ms.append(now_ms - event.time_ms)
-            score = _LazyScore(self.scorer, profile)
-            case = Case(customer_id=customer_id, customer=customer, profile=profile, now_ms=as_of_ms, score=score)
-            if isinstance(event, Purchase):
-                self._alert(case, profile, out)
-            if applied is Applied.CHANGED:
-                self._ask_rules(case, event, record, now_ms, out)
-        return self.next_due_ms(profile, customer)
+            out.telemetry.lateness_ms.append(now_ms - time_ms)
+            if kind.purchase or (kind.asked and applied is Applied.CHANGED):
+                if profile is None:
+                    profile = self.profile(resident, as_of_ms)
+                case = Case(profile, as_of_ms, self.scorer.score)
+                if kind.purchase:
+                    self._alert(case, out)
+                if kind.asked and applied is Applied.CHANGED:
+                    self._ask_rules(case, event, record, now_ms, out)
+        if (
+            resident.settled
+            and as_of_ms >= resident.as_of_ms
+            and resident.created_ms == resident.customer.person.created_ms
+            and not self._by_activity
+        ):
+            cart = kind.cart or (resident.cart_due_ms and resident.forgotten_ms != resident.customer.messages.floor_ms)
+            if not (cart or kind.orders):
+                resident.as_of_ms = as_of_ms
+                return resident.due_ms
+            if resident.orders_due_ms != UNKNOWN_MS:
+                return self._moved_due_ms(resident, profile or self.profile(resident, as_of_ms), kind.orders)
+        return self.next_due_ms(resident, profile or self.profile(resident, as_of_ms))
 
-    def due(self, customer_id: str, customer: Customer, now_ms: int, out: Outcome) -> int:
+    def due(self, resident: Resident, now_ms: int, out: Outcome) -> int:
         """Does everything that is due about a customer up to ``now_ms``; returns when something is due next."""
-        memory = customer.memory
-        profile = self.profile(customer_id, customer, now_ms)
+        memory = resident.customer.memory
+        profile = self.profile(resident, now_ms)
         visited_ms = memory.grid_ms
-        if now_ms >= self._held_until_ms(customer):
-            self.catch_up_calendar(profile, customer, out)
-        score = _LazyScore(self.scorer, profile)
-        case = Case(customer_id=customer_id, customer=customer, profile=profile, now_ms=now_ms, score=score)
-        customer_hash = hash64(customer_id)
-        review_ms = self._next_review(profile, customer, customer_hash)
-        if review_ms is not None and review_ms <= now_ms:
+        if now_ms >= self._held_until_ms(memory):
+            self.catch_up_calendar(resident, profile, out)
+        case = Case(profile, now_ms, self.scorer.score)
+        review_ms = self._next_review(profile, memory, resident.hash)
+        if review_ms <= now_ms:
             out.telemetry.timer_delay_ms.append(now_ms - review_ms)
             visited_ms = -1
         if visited_ms != memory.grid_ms:
             memory.reviewed_ms = now_ms
-            self._count(profile, customer, out)
-            self._alert(case, profile, out)
-        waiting = self._schedule.waiting(profile, memory, customer_hash)
-        timers = [timer for timer in waiting if timer.due_ms <= now_ms]
+            self._count(profile, out)
+            self._alert(case, out)
+        timers = self._schedule.due(profile, memory, resident.hash, now_ms)
         if timers:
-            out.telemetry.timer_delay_ms.extend(now_ms - timer.due_ms for timer in timers)
+            out.telemetry.timer_delay_ms.extend([now_ms - timer.due_ms for timer in timers])
             self._publish(self._engine.on_due(case, timers), out)
-        return self._earliest(profile, customer, customer_hash, waiting[len(timers) :])
+        return self.next_due_ms(resident, profile)
 
-    def next_due_ms(self, profile: Profile, customer: Customer) -> int:
-        """When something about the customer is due next, 0 for never."""
-        customer_hash = hash64(profile.customer_id)
-        return self._earliest(
-            profile, customer, customer_hash, self._schedule.waiting(profile, customer.memory, customer_hash)
+    def next_due_ms(self, resident: Resident, profile: Profile) -> int:
+        """When something about the customer is due next, 0 for never; found out anew."""
+        customer = resident.customer
+        memory, person, messages = customer.memory, customer.person, customer.messages
+        next_ms = self._schedule.next_ms
+        other_ms = next_ms("profile_created", person.created_ms, profile, memory, resident.hash)
+        if self._by_activity:
+            other_ms = min(other_ms, next_ms("last_activity", person.last_activity_ms, profile, memory, resident.hash))
+        resident.other_due_ms = other_ms
+        resident.created_ms = person.created_ms
+        # What is dated ahead of the clock comes into view by itself later on, what an import brought may be released at any
+        # time: then the next event has to look again.
+        resident.settled = (
+            messages.newest_ms() <= profile.as_of_ms and memory.history_until_ms <= self.history_released_ms
         )
+        memory.timed_by = self.timed_by if resident.settled and not memory.history_until_ms else 0
+        return self._moved_due_ms(resident, profile, True)
 
-    def catch_up_calendar(self, profile: Profile, customer: Customer, out: Outcome) -> None:
+    def catch_up_calendar(self, resident: Resident, profile: Profile, out: Outcome) -> None:
         """Closes churn snapshots whose horizon is over and takes new ones, at each instant of the customer's calendar up
         to the profile's.
 
         After downtime, or in imported history, several instants may have passed: each is done as of its own time.
         """
-        customer_hash = hash64(profile.customer_id)
-        memory = customer.memory
-        while (
-            grid_ms := self._next_grid(profile, customer, customer_hash)
-        ) is not None and grid_ms <= profile.as_of_ms:
-            at = profile if grid_ms == profile.as_of_ms else self.profile(profile.customer_id, customer, grid_ms)
+        memory = resident.customer.memory
+        while (grid_ms := self._next_grid(profile, memory, resident.hash)) <= profile.as_of_ms:
+            at = profile if grid_ms == profile.as_of_ms else self.profile(resident, grid_ms)
             memory.grid_ms = grid_ms
             before = len(self.scorer.matured)
             self.scorer.visit(at, memory, grid_ms)
@@ -152,71 +209,99 @@ class CustomerWork:
 
     # -- inside
 
-    def _earliest(self, profile: Profile, customer: Customer, customer_hash: int, waiting: Sequence[Due]) -> int:
-        times = [waiting[0].due_ms] if waiting else []
-        if profile.bought:
-            review_ms = self._next_review(profile, customer, customer_hash)
-            if review_ms is not None:
-                times.append(review_ms)
-            grid_ms = self._next_grid(profile, customer, customer_hash)
-            if grid_ms is not None:
-                times.append(max(grid_ms, self._held_until_ms(customer)))
-        return min(times, default=0)
+    def _judge(self, profile: Profile) -> Standing:
+        year = profile.purchases.year(profile.day)
+        recency = profile.recency_days if profile.bought else None
+        tier = tier_of(recency, year.frequency, year.monetary_minor / self._major)
+        if recency is None:
+            return Standing(tier, PROSPECTS)
+        if self.thresholds is None:
+            return Standing(tier)
+        r, f, m = self.thresholds.scores(profile.day - recency, year.frequency, year.monetary_minor)
+        return Standing(tier, segment_of(r, f, m), r, f, m)
+
+    def _moved_due_ms(self, resident: Resident, profile: Profile, orders: bool) -> int:
+        """As `next_due_ms`, when nothing can have moved but what hangs on the cart and, perhaps, on orders."""
+        messages = resident.customer.messages
+        memory = resident.customer.memory
+        resident.as_of_ms = profile.as_of_ms
+        resident.forgotten_ms = messages.floor_ms
+        cart_ms = NEVER_MS
+        if messages.carts:
+            cart_ms = profile.cart_changed_ms if profile.cart_open else 0
+            cart_ms = self._schedule.next_ms("cart_changed", cart_ms, profile, memory, resident.hash)
+        resident.cart_due_ms = 0 if cart_ms == NEVER_MS else cart_ms
+        if orders:
+            resident.orders_due_ms = self._orders_due_ms(resident, profile)
+        earliest_ms = min(resident.orders_due_ms, cart_ms, resident.other_due_ms)
+        resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
+        return resident.due_ms
+
+    def _orders_due_ms(self, resident: Resident, profile: Profile) -> int:
+        """When something that hangs on the customer's purchases is due: timers, the next review, the next snapshot."""
+        purchases = profile.purchases
+        last_ms, first_ms = purchases.last_ms, purchases.first_ms
+        if last_ms is None or first_ms is None:
+            return NEVER_MS
+        memory, customer_hash = resident.customer.memory, resident.hash
+        next_ms = self._schedule.next_ms
+        expected = purchases.expected_next_day
+        grid_ms = self._next_grid(profile, memory, customer_hash)
+        return min(
+            next_ms("last_purchase", last_ms, profile, memory, customer_hash),
+            next_ms("first_purchase", first_ms, profile, memory, customer_hash),
+            next_ms(
+                "expected_purchase", None if expected is None else expected * DAY_MS, profile, memory, customer_hash
+            ),
+            self._next_review(profile, memory, customer_hash),
+            grid_ms if grid_ms == NEVER_MS else max(grid_ms, self._held_until_ms(memory)),
+        )
 
     def _ask_rules(self, case: Case, event: Event, record: Record, now_ms: int, out: Outcome) -> None:
-        from_kafka = record.offset >= 0
-        cause = Cause(
-            kind=event.kind,
-            at=to_text(event.time_ms),
-            message_id=event.message_id,
-            topic=record.topic if from_kafka else None,
-            partition=record.partition if from_kafka else None,
-            offset=record.offset if from_kafka else None,
-        )
-        decisions = self._engine.on_event(case, event, cause)
-        self._publish(decisions, out)
-        if decisions and record.timestamp_ms >= 0:
-            out.telemetry.event_to_decision_ms.append(now_ms - record.timestamp_ms)
+        decisions = self._engine.on_event(case, event, lambda: _cause(event, record))
+        if decisions:
+            self._publish(decisions, out)
+            if record.timestamp_ms >= 0:
+                out.telemetry.event_to_decision_ms.append(now_ms - record.timestamp_ms)
 
-    def _held_until_ms(self, customer: Customer) -> int:
+    def _held_until_ms(self, memory: Memory) -> int:
         """Until when an import may still bring purchases of this customer's past."""
-        history_ms = customer.memory.history_until_ms
+        history_ms = memory.history_until_ms
         return history_ms + HISTORY_HOLD_MS if history_ms > self.history_released_ms else 0
 
-    def _next_review(self, profile: Profile, customer: Customer, customer_hash: int) -> int | None:
-        last_ms = profile.last_purchase_ms
+    def _next_review(self, profile: Profile, memory: Memory, customer_hash: int) -> int:
+        last_ms = profile.purchases.last_ms
         if last_ms is None:
-            return None
-        memory = customer.memory
+            return NEVER_MS
         after_ms = max(memory.reviewed_ms, memory.history_until_ms, last_ms)
         spread_ms = self._settings.timer_spread_ms
-        return next_review_ms(last_ms, after_ms, customer_hash, spread_ms, watched=memory.alert_armed)
+        return next_review_ms(last_ms, after_ms, customer_hash, spread_ms, watched=memory.alert_armed) or NEVER_MS
 
-    def _next_grid(self, profile: Profile, customer: Customer, customer_hash: int) -> int | None:
-        first_ms, last_ms = profile.first_purchase_ms, profile.last_purchase_ms
+    def _next_grid(self, profile: Profile, memory: Memory, customer_hash: int) -> int:
+        first_ms, last_ms = profile.purchases.first_ms, profile.purchases.last_ms
         if first_ms is None or last_ms is None:
-            return None
-        after_ms = max(customer.memory.grid_ms, first_ms)
-        grid_ms = next_grid_ms(customer_hash, after_ms, self.scorer.period_ms)
-        if not customer.memory.snapshots and grid_ms > last_ms + self.scorer.interest_ms:
-            return None
-        return grid_ms
+            return NEVER_MS
+        scorer = self.scorer
+        grid_ms = next_grid_ms(customer_hash, max(memory.grid_ms, first_ms), scorer.period_ms)
+        return NEVER_MS if grid_ms > last_ms + scorer.interest_ms and not memory.snapshots else grid_ms
 
-    def _count(self, profile: Profile, customer: Customer, out: Outcome) -> None:
+    def _count(self, profile: Profile, out: Outcome) -> None:
         """Brings the customer's share of the population up to date, and tells of a changed tier or segment."""
-        before = customer.memory.population
-        last_ms = profile.last_purchase_ms
+        memory = profile.customer.memory
+        before = memory.population
+        purchases, standing = profile.purchases, profile.standing
+        year = purchases.year(profile.day)
         now = Population(
-            last_day=0 if last_ms is None else day_of(last_ms),
-            frequency=profile.frequency_365d,
-            monetary_minor=profile.monetary_365d_minor,
-            cycle_days=profile.cycle_days,
-            tier=profile.tier,
-            segment=profile.segment,
+            0 if purchases.last_ms is None else purchases.last_ms // DAY_MS,
+            year.frequency,
+            year.monetary_minor,
+            purchases.cycle_days,
+            standing.tier,
+            standing.segment,
         )
         if now == before:
             return
-        customer.memory.population = now
+        memory.population = now
         if before is not None:
             self.histograms.count(before, -1)
         self.histograms.count(now, +1)
@@ -253,10 +338,11 @@ class CustomerWork:
             )
         )
 
-    def _alert(self, case: Case, profile: Profile, out: Outcome) -> None:
+    def _alert(self, case: Case, out: Outcome) -> None:
         """Judges the new score; raises the alert when its conditions hold, and asks the rules that answer it."""
         cycle = self.thresholds.median_cycle_days if self.thresholds is not None else 0.0
-        alert = self.scorer.alert(profile, case.customer.memory, case.score(), cycle, case.now_ms)
+        profile = case.profile
+        alert = self.scorer.alert(case, profile.customer.memory, cycle)
         if alert is None:
             return
         out.telemetry.alerts[(alert.kind,)] += 1
@@ -272,16 +358,23 @@ class CustomerWork:
                 out.telemetry.suppressed[(decision.rule.id, decision.reason)] += 1
 
 
-class _LazyScore:
-    """The score of a profile, computed once and only when asked for."""
+def _cause(event: Event, record: Record) -> Cause:
+    from_kafka = record.offset >= 0
+    return Cause(
+        kind=event.kind,
+        at=to_text(event.time_ms),
+        message_id=event.message_id,
+        topic=record.topic if from_kafka else None,
+        partition=record.partition if from_kafka else None,
+        offset=record.offset if from_kafka else None,
+    )
 
-    __slots__ = ("_profile", "_score", "_scorer")
 
-    def __init__(self, scorer: Scorer, profile: Profile) -> None:
-        self._scorer, self._profile = scorer, profile
-        self._score: Score | None = None
+_TIMING = 1
+"""To be raised with any change of how due instants are found: then they are found anew for everybody."""
 
-    def __call__(self) -> Score:
-        if self._score is None:
-            self._score = self._scorer.score(self._profile)
-        return self._score
+
+def _timed_by(rules: RuleSet, settings: Settings) -> int:
+    """Never 0, which stands for none."""
+    timing = (_TIMING, rules.version, settings.timer_spread_ms, settings.churn_horizon_days)
+    return crc32(repr(timing).encode()) or 1

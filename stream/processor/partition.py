@@ -7,7 +7,6 @@ two events of a batch fire between them.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from stream.actions.message import Message, Stream
 from stream.config import Settings
 from stream.events.codec import Decoded, Decoder
 from stream.events.hashing import owner_partition
-from stream.events.instants import DAY_MS, day_of, to_text
+from stream.events.instants import DAY_MS, day_of
 from stream.events.kinds import Event
 from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
@@ -26,17 +25,17 @@ from stream.outcome import Outcome
 from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
 from stream.processor.epochs import DayClosed, Epoch, contribution_message, decode_epoch, in_days
-from stream.processor.view import customer_view
+from stream.processor.residents import Resident, Residents
+from stream.processor.view import customer_view, score_view
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
 from stream.state.customer import Customer, decode, encode, head
 from stream.state.messages import Seen
 from stream.state.orders import Applied
 
-PARTITION_KEY = b"\x00partition"
+PARTITION_ID = "\x00partition"
+PARTITION_KEY = PARTITION_ID.encode()
 """Key of the partition's own record. No customer has it: a customer's key never starts with a zero byte of ours."""
-MOST_DECODED = 50_000
-"""Customers kept decoded between batches. More: memory (about 3 KB each); fewer: hot customers are decoded again."""
 TICK_CUSTOMERS = 1_000
 """Customers one tick may fire. More: a million lapsing at midnight would make one huge transaction; fewer: overhead."""
 
@@ -75,8 +74,8 @@ class Partition:
         self._record = PartitionRecord()
         self._epoch_day: int | None = None
         self._now_ms = 0
-        self._decoded: OrderedDict[bytes, Customer] = OrderedDict()
-        self._touched: dict[bytes, Customer] = {}
+        self._residents = Residents(store, self._work.timed_by)
+        self._touched: list[Resident] = []
         self._record_touched = False
         self._history: set[bytes] = set()
         self._recovered: dict[int, int] = {}
@@ -85,8 +84,8 @@ class Partition:
 
     def recover(self, now_ms: int) -> None:
         """Builds the due index and the population from the store that has just been restored."""
-        self._decoded.clear()
-        self._touched.clear()
+        self._residents.clear()
+        self._touched = []
         self._now_ms = 0
         self._record_touched = False
         own = self._store.get(PARTITION_KEY)
@@ -126,8 +125,7 @@ class Partition:
             self._now_ms = now_ms
             if self._record.closed_day is None:
                 self._close_day(day_of(now_ms) - 1, out)
-        for record, decoded in batch:
-            self._one(record, decoded, now_ms, out)
+        self._fold(batch, now_ms, out)
         self._encode(out)
         return out
 
@@ -170,26 +168,26 @@ class Partition:
 
     def commit(self) -> None:
         """What was returned since the last commit is durable."""
-        for key in self._touched:
-            self._decoded.move_to_end(key)
-        self._touched.clear()
+        for resident in self._touched:
+            resident.touched = False
+        self._touched = []
         self._record_touched = False
-        while len(self._decoded) > MOST_DECODED:
-            self._decoded.popitem(last=False)
+        self._residents.age()
 
     def rollback(self) -> None:
         """What was returned since the last commit never happened: state is as the store has it."""
         histograms = self._work.histograms
-        for key, customer in self._touched.items():
-            if customer.memory.population is not None:
-                histograms.count(customer.memory.population, -1)
-            self._decoded.pop(key, None)
-            value = self._store.get(key)
+        for resident in self._touched:
+            population = resident.customer.memory.population
+            if population is not None:
+                histograms.count(population, -1)
+            self._residents.drop(resident)
+            value = self._store.get(resident.key)
             before = decode(value) if value else Customer()
             if before.memory.population is not None:
                 histograms.count(before.memory.population, +1)
-            self._due.set(key, before.next_due_ms)
-        self._touched.clear()
+            self._due.set(resident.key, before.next_due_ms)
+        self._touched = []
         self._work.scorer.matured.clear()
         own = self._store.get(PARTITION_KEY)
         self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
@@ -199,36 +197,22 @@ class Partition:
 
     def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
         """One customer as JSON-able data, as of ``now_ms``; ``None`` when unknown here."""
-        key = customer_id.encode("utf-8", "surrogatepass")
-        customer = None if key == PARTITION_KEY else self._load(key)
-        if customer is None:
+        resident = None if customer_id == PARTITION_ID else self._residents.find(customer_id)
+        if resident is None:
             return None
-        return customer_view(self._work, customer_id, customer, max(now_ms, self._now_ms), self._settings)
+        return customer_view(self._work, resident, max(now_ms, self._now_ms), self._settings)
 
-    def customers(self, as_of_ms: int) -> Iterable[dict[str, Any]]:
+    def customers(self, as_of_ms: int) -> Iterator[dict[str, Any]]:
         """Every customer as `customer` has them, ascending by id."""
-        for key in sorted(k for k in self._keys() if k != PARTITION_KEY):
-            customer = self._load(key)
-            if customer is not None:
-                yield customer_view(self._work, key.decode(), customer, as_of_ms, self._settings)
+        for resident in self._everybody():
+            yield customer_view(self._work, resident, as_of_ms, self._settings)
 
     def scores(self, as_of_ms: int) -> Iterator[dict[str, Any]]:
         """The churn score of everyone who has bought, as of an instant, with the features it was made of."""
-        for key in sorted(k for k in self._keys() if k != PARTITION_KEY):
-            customer = self._load(key)
-            if customer is None:
-                continue
-            profile = self._work.profile(key.decode(), customer, as_of_ms)
-            if profile.bought:
-                score = self._work.scorer.score(profile)
-                yield {
-                    "as_of": to_text(as_of_ms),
-                    "customer_id": profile.customer_id,
-                    "churn_probability": score.ref.churn_probability,
-                    "abstained": score.ref.abstained,
-                    "model_day": score.ref.model_day,
-                    "features": self._work.scorer.features(profile),
-                }
+        for resident in self._everybody():
+            view = score_view(self._work, resident, as_of_ms)
+            if view is not None:
+                yield view
 
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Number of customers by tier and by segment."""
@@ -245,67 +229,94 @@ class Partition:
 
     # -- inside
 
-    def _keys(self) -> Iterable[bytes]:
-        return self._store.keys() | self._touched.keys()
+    def _everybody(self) -> Iterator[Resident]:
+        keys = self._store.keys() | {resident.key for resident in self._touched}
+        for key in sorted(keys - {PARTITION_KEY}):
+            resident = self._residents.look(key.decode())
+            if resident is not None:
+                yield resident
 
-    def _one(self, record: Record, decoded: Decoded, now_ms: int, out: Outcome) -> None:
-        """One record: refused or folded in, with everything that follows from it."""
-        telemetry = out.telemetry
+    def _fold(self, batch: Iterable[tuple[Record, Decoded]], now_ms: int, out: Outcome) -> None:
+        """A batch of records: each refused, or folded in with everything that follows from it.
+
+        This is where the time goes, so ordinary events meet nothing here but what every event needs.
+        """
+        residents, work, settings = self._residents, self._work, self._settings
+        young = residents.young
+        slots, touched, set_due = self._slot, self._touched, self._due.set
+        event_clock = self._event_clock
+        changed = Applied.CHANGED
+        happened: list[tuple[str, str]] = []
+        resident: Resident | None = None
+        try:
+            for record, event in batch:
+                if isinstance(event, _NO_EVENT):
+                    self._pass_over(record, event, now_ms, out)
+                    continue
+                if event_clock:
+                    self._advance(event.time_ms, out)
+                    now_ms = self._now_ms
+                topic = record.topic
+                customer_id = event.customer
+                resident = young.get(customer_id) or residents.find(customer_id) or self._stranger(event, record, out)
+                if resident is None:
+                    continue
+                slot = slots.get(topic, 0)
+                offset = record.offset
+                customer = resident.customer
+                if 0 <= offset <= customer.stamps.get(slot, -1):
+                    out.telemetry.ignored[(topic, "already_applied")] += 1
+                    continue
+                if event.backfill:
+                    self._history.add(resident.key)
+                    work.catch_up_calendar(resident, work.profile(resident, event.time_ms), out)
+                applied = customer.apply(event, settings)
+                if applied is not changed and applied is not Applied.UPDATED and applied is not Applied.SUPERSEDED:
+                    work.refused(resident, event)
+                    repeated = applied is Seen.DUPLICATE or applied is Applied.DUPLICATE
+                    if not repeated:
+                        self._refuse(record, _refusal(event, applied), out)
+                        if not resident.touched and resident.key not in self._store:
+                            residents.drop(resident)  # nobody yet
+                        continue
+                    out.telemetry.ignored[(topic, "duplicate")] += 1
+                else:
+                    repeated = False
+                if offset >= 0:
+                    customer.stamps[slot] = offset
+                if not resident.touched:
+                    resident.touched = True
+                    touched.append(resident)
+                if repeated:
+                    continue
+                happened.append((topic, event.kind))
+                customer.next_due_ms = due_ms = work.happened(resident, event, applied, record, now_ms, out)
+                if due_ms != resident.indexed_ms:
+                    resident.indexed_ms = due_ms
+                    set_due(resident.key, due_ms)
+        except BaseException:
+            if resident is not None:
+                residents.drop(resident)  # perhaps half changed
+            raise
+        out.telemetry.events.update(happened)
+
+    def _stranger(self, event: Event, record: Record, out: Outcome) -> Resident | None:
+        """Somebody new, or ``None`` when the customer belongs to another partition, where the record is sent on to."""
+        key = event.customer.encode()
+        owner = owner_partition(key, self._partitions) if self._partitions > 1 else self._number
+        if owner == self._number:
+            return self._residents.add(event.customer, key)
+        out.telemetry.ignored[(record.topic, "repartitioned")] += 1
+        out.messages.append(Message(Stream.REPARTITION, key, record.value, record.headers, partition=owner))
+        return None
+
+    def _pass_over(self, record: Record, decoded: Rejected | Ignored, now_ms: int, out: Outcome) -> None:
         if isinstance(decoded, Rejected):
             self._refuse(record, decoded, out)
             return
-        if isinstance(decoded, Ignored):
-            telemetry.ignored[(record.topic, decoded.why)] += 1
-            if decoded.why == "backfill_end":
-                self._history_ended(now_ms, out)
-            return
-        event = decoded
-        if self._event_clock:
-            self._advance(event.time_ms, out)
-            now_ms = self._now_ms
-        key = event.customer.encode()
-        customer = self._load(key)
-        if customer is None:
-            owner = owner_partition(key, self._partitions) if self._partitions > 1 else self._number
-            if owner != self._number:
-                telemetry.ignored[(record.topic, "repartitioned")] += 1
-                out.messages.append(Message(Stream.REPARTITION, key, record.value, record.headers, partition=owner))
-                return
-            customer = Customer()
-        slot = self._slot.get(record.topic, 0)
-        if 0 <= record.offset <= customer.stamps.get(slot, -1):
-            telemetry.ignored[(record.topic, "already_applied")] += 1
-            return
-        self._fold(key, customer, slot, event, record, now_ms, out)
-
-    def _fold(
-        self, key: bytes, customer: Customer, slot: int, event: Event, record: Record, now_ms: int, out: Outcome
-    ) -> None:
-        telemetry = out.telemetry
-        if event.backfill:
-            self._history.add(key)
-            past = self._work.profile(event.customer, customer, event.time_ms)
-            self._work.catch_up_calendar(past, customer, out)
-        applied = customer.apply(event, self._settings)
-        if applied is Seen.OTHER_BODY:
-            detail = f"message {event.message_id!r} of {event.customer!r} was seen before with another content"
-            rejected = Rejected(Stage.STATE, Reason.SAME_ID_OTHER_BODY, detail, "$.messageId")
-            self._refuse(record, rejected, out)
-            return
-        if applied is Seen.BEYOND_MEMORY or applied is Applied.BEYOND_MEMORY:
-            detail = "older than what is remembered of this customer, so it can't be told from a repeat"
-            self._refuse(record, Rejected(Stage.STATE, Reason.BEYOND_MEMORY, detail, "$.timestamp"), out)
-            return
-        if record.offset >= 0:
-            customer.stamps[slot] = record.offset
-        self._touch(key, customer)
-        if applied is Seen.DUPLICATE or applied is Applied.DUPLICATE:
-            telemetry.ignored[(record.topic, "duplicate")] += 1
-            return
-        assert isinstance(applied, Applied)
-        telemetry.events[(record.topic, event.kind)] += 1
-        customer.next_due_ms = self._work.happened(event.customer, customer, event, applied, record, now_ms, out)
-        self._due.set(key, customer.next_due_ms)
+        out.telemetry.ignored[(record.topic, decoded.why)] += 1
+        if decoded.why == "backfill_end":
+            self._history_ended(now_ms, out)
 
     def _refuse(self, record: Record, rejected: Rejected, out: Outcome) -> None:
         out.telemetry.rejected[(record.topic, rejected.stage.value, rejected.reason.value)] += 1
@@ -351,13 +362,13 @@ class Partition:
         return ((self._record.closed_day or 0) + 2) * DAY_MS
 
     def _fire(self, key: bytes, now_ms: int, out: Outcome) -> None:
-        customer = self._load(key)
-        if customer is None:
+        resident = self._residents.find(key.decode())
+        if resident is None:
             return
-        customer_id = key.decode()
-        customer.next_due_ms = self._work.due(customer_id, customer, now_ms, out)
-        self._touch(key, customer)
-        self._due.set(key, customer.next_due_ms)
+        self._touch(resident)  # first: a timer that raises is put back by `rollback`
+        due_ms = self._work.due(resident, now_ms, out)
+        resident.customer.next_due_ms = resident.indexed_ms = due_ms
+        self._due.set(key, due_ms)
 
     def _close_day(self, day: int, out: Outcome) -> None:
         """Ends a UTC day: the contributions of this partition up to and with it are complete."""
@@ -378,30 +389,34 @@ class Partition:
     def _history_ended(self, now_ms: int, out: Outcome) -> None:
         """An import is complete: what it taught needs no further waiting. The work itself is left to ticks."""
         self._work.history_released_ms = now_ms
+        self._residents.forget_dues()
         for key in self._history:
-            customer = self._load(key)
-            if customer is not None:
-                profile = self._work.profile(key.decode(), customer, now_ms)
-                self._due.set(key, self._work.next_due_ms(profile, customer))
+            resident = self._residents.find(key.decode())
+            if resident is not None:
+                resident.indexed_ms = self._work.next_due_ms(resident, self._work.profile(resident, now_ms))
+                self._due.set(key, resident.indexed_ms)
         self._history.clear()
 
-    def _load(self, key: bytes) -> Customer | None:
-        customer = self._decoded.get(key)
-        if customer is None:
-            value = self._store.get(key)
-            if value is None:
-                return None
-            customer = self._decoded[key] = decode(value)
-        return customer
-
-    def _touch(self, key: bytes, customer: Customer) -> None:
-        self._touched[key] = customer
-        self._decoded[key] = customer
+    def _touch(self, resident: Resident) -> None:
+        if not resident.touched:
+            resident.touched = True
+            self._touched.append(resident)
 
     def _encode(self, out: Outcome) -> None:
         """The changed records of this step. A customer touched many times in a batch is encoded once."""
         self._contribute(out)
-        for key, customer in self._touched.items():
-            out.changed[key] = encode(customer)
+        for resident in self._touched:
+            out.changed[resident.key] = encode(resident.customer)
         if self._record_touched:
             out.changed[PARTITION_KEY] = msgspec.msgpack.encode(self._record)
+
+
+_NO_EVENT = (Rejected, Ignored)
+
+
+def _refusal(event: Event, applied: Applied | Seen) -> Rejected:
+    if applied is Seen.OTHER_BODY:
+        detail = f"message {event.message_id!r} of {event.customer!r} was seen before with another content"
+        return Rejected(Stage.STATE, Reason.SAME_ID_OTHER_BODY, detail, "$.messageId")
+    detail = "older than what is remembered of this customer, so it can't be told from a repeat"
+    return Rejected(Stage.STATE, Reason.BEYOND_MEMORY, detail, "$.timestamp")

@@ -13,7 +13,7 @@ from stream.churn.model import FrozenModel
 from stream.churn.snapshots import MOST_OPEN, decode, mature, matures_ms, take
 from stream.config import Settings
 from stream.events.instants import DAY_MS, to_text
-from stream.rules.engine import Score, state_ref
+from stream.rules.engine import Case, Score, state_ref
 from stream.rules.vocabulary import ChurnFacts
 from stream.state.memory import Memory
 from stream.state.profile import Profile
@@ -33,6 +33,7 @@ class Scorer:
         self.period_ms = period_ms(self._horizon_days)
         self.interest_ms = interest_ms(self._horizon_days)
         self.matured: list[Example] = []
+        self._latest: tuple[Profile | None, tuple[float, ...]] = (None, ())
 
     def follow(self, model: FrozenModel | None) -> None:
         """Uses another version from now on; one that was made for other features or another horizon is none."""
@@ -43,7 +44,7 @@ class Scorer:
 
     def features(self, profile: Profile) -> dict[str, float]:
         """The features of a customer who has bought, by name."""
-        values = vector(profile, self._horizon_days)
+        values = self._values(profile)
         return {name: round(value, 6) for name, value in zip(NAMES, values, strict=True)}
 
     def score(self, profile: Profile) -> Score:
@@ -53,7 +54,7 @@ class Scorer:
             why = NO_MODEL if model is None else NEVER_BOUGHT
             facts = ChurnFacts(probability=0.0, abstained=True, labels=0 if model is None else model.labels)
             return Score(facts=facts, ref=self._ref(None, why))
-        values = vector(profile, self._horizon_days)
+        values = self._values(profile)
         probability = model.probability(values)
         facts = ChurnFacts(probability=probability, abstained=bool(model.abstained), labels=model.labels)
         ref = self._ref(round(probability, 6), model.abstained or None)
@@ -72,18 +73,18 @@ class Scorer:
                 self.matured.append(example)
         last_ms = profile.last_purchase_ms
         if last_ms is not None and now_ms <= last_ms + self.interest_ms:
-            waiting.append(take(profile, self._model, self._horizon_days).encode())
+            waiting.append(take(profile, self._model, self._horizon_days, self._values(profile)).encode())
         memory.snapshots = waiting[-MOST_OPEN:]
 
-    def alert(self, profile: Profile, memory: Memory, score: Score, cycle_days: float, now_ms: int) -> Alert | None:
+    def alert(self, case: Case, memory: Memory, cycle_days: float) -> Alert | None:
         """Judges a new score and remembers it; the alert, if it is one.
 
         ``cycle_days`` is the population's median gap between purchases, 0.0 when unknown.
         """
-        model = self._model
+        model, profile = self._model, case.profile
         if model is None or not profile.bought:
             return None
-        probability = score.facts.probability
+        probability = model.probability(self._values(profile))
         decision = decide(
             profile,
             probability,
@@ -97,12 +98,13 @@ class Scorer:
         memory.score = probability
         if not decision.alert:
             return None
+        score = case.score()
         why = score.explain()
         return Alert(
             alert_id=alert_id("churn", profile.customer_id, f"{profile.last_order_name}@{profile.day}"),
             kind="churn",
             customer_id=profile.customer_id,
-            decided_at=to_text(now_ms),
+            decided_at=to_text(case.now_ms),
             probability=round(probability, 6),
             previous_probability=round(previous, 6) if previous >= 0.0 else None,
             threshold=self._settings.churn_threshold,
@@ -111,6 +113,14 @@ class Scorer:
             score=score.ref,
             explanation=Explanation(text=sentence(probability, self._horizon_days, why), contributions=why),
         )
+
+    def _values(self, profile: Profile) -> tuple[float, ...]:
+        """The features. A visit asks for those of one profile up to three times: snapshot, alert, decision."""
+        known, values = self._latest
+        if known is not profile:
+            values = vector(profile, self._horizon_days)
+            self._latest = (profile, values)
+        return values
 
     def _ref(self, probability: float | None, abstained: str | None) -> ScoreRef:
         labels = 0 if self._model is None else self._model.labels

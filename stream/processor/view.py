@@ -8,25 +8,24 @@ import msgspec
 
 from stream.config import Settings
 from stream.events.instants import to_text
-from stream.state.customer import Customer
+from stream.processor.residents import Resident
 from stream.state.orders import WINDOWS_DAYS
 
 if TYPE_CHECKING:
     from stream.processor.customers import CustomerWork
 
 
-def customer_view(
-    work: CustomerWork, customer_id: str, customer: Customer, as_of_ms: int, settings: Settings
-) -> dict[str, Any]:
+def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, settings: Settings) -> dict[str, Any]:
     """Everything a person may want to see of a customer, as of an instant. ``null`` stands for unknown."""
-    profile = work.profile(customer_id, customer, as_of_ms)
+    customer = resident.customer
+    profile = work.profile(resident, as_of_ms)
     score = work.scorer.score(profile)
     last_ms, first_ms = profile.last_purchase_ms, profile.first_purchase_ms
     expected_ms = profile.expected_next_purchase_ms
     person = customer.person
     windows = customer.orders.windows(profile.day)
     return {
-        "customer_id": customer_id,
+        "customer_id": resident.id,
         "as_of": to_text(as_of_ms),
         "recency_days": profile.recency_days if profile.bought else None,
         "windows": {
@@ -60,4 +59,20 @@ def customer_view(
         "last_rating": profile.last_rating or None,
         "open_complaints": profile.open_complaints,
         "consent": {channel: granted for channel, (_, granted) in sorted(person.consent.items())},
+    }
+
+
+def score_view(work: CustomerWork, resident: Resident, as_of_ms: int) -> dict[str, Any] | None:
+    """The churn score of somebody who has bought, with the features it was made of: the line of ``scores.jsonl``."""
+    profile = work.profile(resident, as_of_ms)
+    if not profile.bought:
+        return None
+    score = work.scorer.score(profile)
+    return {
+        "as_of": to_text(as_of_ms),
+        "customer_id": resident.id,
+        "churn_probability": score.ref.churn_probability,
+        "abstained": score.ref.abstained,
+        "model_day": score.ref.model_day,
+        "features": work.scorer.features(profile),
     }

@@ -32,7 +32,6 @@ from stream.rules.governance import judge, remember
 from stream.rules.rule import Rule, RuleSet
 from stream.rules.schedule import Due
 from stream.rules.vocabulary import ChurnFacts, EventFacts
-from stream.state.customer import Customer
 from stream.state.profile import Profile
 
 
@@ -44,14 +43,36 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     explain: Callable[[], tuple[Contribution, ...]] = tuple
 
 
-class Case(msgspec.Struct, kw_only=True):
-    """One customer at one instant, as the engine is asked about them. ``score`` is only called when it is needed."""
+class Case:
+    """One customer at one instant, as the engine is asked about them."""
 
-    customer_id: str
-    customer: Customer
-    profile: Profile
-    now_ms: int
-    score: Callable[[], Score]
+    __slots__ = ("_score", "_score_of", "now_ms", "profile")
+
+    def __init__(self, profile: Profile, now_ms: int, score_of: Callable[[Profile], Score]) -> None:
+        self.profile = profile
+        self.now_ms = now_ms
+        self._score_of = score_of
+        self._score: Score | None = None
+
+    def score(self) -> Score:
+        """The churn score, computed when it is first needed."""
+        if self._score is None:
+            self._score = self._score_of(self.profile)
+        return self._score
+
+
+class _Ready:
+    """A rule with what its decisions have in common."""
+
+    __slots__ = ("needs_event", "needs_score", "offer", "ref", "rule")
+
+    def __init__(self, rule: Rule, rules_version: str) -> None:
+        self.rule = rule
+        self.ref = RuleRef(id=rule.id, version=rule.version, rules_version=rules_version)
+        self.offer = None if rule.offer is None else msgspec.to_builtins(rule.offer)
+        roots = {name.partition(".")[0] for name in rule.condition.variables}
+        self.needs_event = "event" in roots
+        self.needs_score = "churn" in roots
 
 
 class Engine:
@@ -60,82 +81,103 @@ class Engine:
     def __init__(self, rules: RuleSet, settings: Settings) -> None:
         self.rules = rules
         self._settings = settings
+        self._ready = {rule.id: _Ready(rule, rules.version) for rule in rules.rules}
+        self._on_event = {kind: self._all_of(triggered) for kind, triggered in rules.on_event.items()}
+        self._on_alert = {kind: self._all_of(triggered) for kind, triggered in rules.on_alert.items()}
 
-    def on_event(self, case: Case, event: Event, cause: Cause) -> list[Decision]:
+    def on_event(self, case: Case, event: Event, cause: Callable[[], Cause]) -> list[Decision]:
         """What the rules on this kind of event decide."""
-        triggered = self.rules.on_event.get(event.kind)  # type: ignore[call-overload]
-        if not triggered:
+        triggered = self._on_event.get(event.kind)  # type: ignore[call-overload]
+        if triggered is None:
             return []
         if product := product_of(event):
             case.profile.views_of_product = case.profile.views_of(product)
-        occurrence = getattr(event, "order_id", "") or event.message_id
-        return self._decide(case, ((rule, occurrence, event.time_ms) for rule in triggered), event_facts(event), cause)
+        facts = NOTHING
+        decisions: list[Decision] = []
+        for ready in triggered:
+            if ready.needs_event and facts is NOTHING:
+                facts = event_facts(event)
+            if (error := self._asked(ready, case, facts)) is not None:
+                occurrence = getattr(event, "order_id", "") or event.message_id
+                decisions.append(self._decide(ready, case, facts, occurrence, event.time_ms, cause(), error))
+        return decisions
 
     def on_due(self, case: Case, due: Iterable[Due]) -> list[Decision]:
         """What the timer rules that are due decide; each occurrence is marked as decided, whatever the outcome."""
         decisions: list[Decision] = []
+        fired = case.profile.customer.memory.fired
         for timer in due:
-            rule = self.rules.by_id[timer.rule_id]
-            case.customer.memory.fired[rule.id] = (timer.occurrence, timer.due_ms)
-            cause = Cause(kind="timer", at=to_text(timer.due_ms))
-            decisions += self._decide(case, ((rule, timer.occurrence, timer.due_ms),), NOTHING, cause)
+            ready = self._ready[timer.rule_id]
+            fired[timer.rule_id] = (timer.occurrence, timer.due_ms)
+            if (error := self._asked(ready, case, NOTHING)) is not None:
+                cause = Cause(kind="timer", at=to_text(timer.due_ms))
+                decisions.append(self._decide(ready, case, NOTHING, timer.occurrence, timer.due_ms, cause, error))
         return decisions
 
     def on_alert(self, case: Case, kind: str, occurrence: str) -> list[Decision]:
         """What the rules on an alert decide."""
-        triggered = self.rules.on_alert.get(kind, ())  # type: ignore[call-overload]
-        cause = Cause(kind=f"{kind}_alert", at=to_text(case.now_ms))
-        return self._decide(case, ((rule, occurrence, case.now_ms) for rule in triggered), NOTHING, cause)
+        decisions: list[Decision] = []
+        for ready in self._on_alert.get(kind, ()):  # type: ignore[call-overload]
+            if (error := self._asked(ready, case, NOTHING)) is not None:
+                cause = Cause(kind=f"{kind}_alert", at=to_text(case.now_ms))
+                decisions.append(self._decide(ready, case, NOTHING, occurrence, case.now_ms, cause, error))
+        return decisions
+
+    # -- inside
+
+    def _all_of(self, rules: Iterable[Rule]) -> tuple[_Ready, ...]:
+        return tuple(self._ready[rule.id] for rule in rules)
+
+    def _asked(self, ready: _Ready, case: Case, event: EventFacts) -> str | None:
+        """``None`` when the rule's condition doesn't hold, which most askings end with; else empty, or why it can't be told."""
+        churn = case.score().facts if ready.needs_score else None
+        try:
+            return "" if ready.rule.condition.holds(case.profile, event, churn) else None
+        except ConditionError as failure:
+            return str(failure)
 
     def _decide(
-        self, case: Case, asked: Iterable[tuple[Rule, str, int]], event: EventFacts, cause: Cause
-    ) -> list[Decision]:
-        decisions = []
-        for rule, occurrence, since_ms in asked:
-            needs_score = any(name.startswith("churn.") for name in rule.condition.variables)
-            churn = case.score().facts if needs_score else None
-            error = ""
-            try:
-                if not rule.condition.holds(case.profile, event, churn):
-                    continue
-                matched = rule.condition.matched(case.profile, event, churn)
-            except ConditionError as failure:
-                error, matched = str(failure), []
-            expires_ms = since_ms + rule.expires_after_ms
-            verdicts = judge(rule, case.customer_id, case.customer, case.now_ms, expires_ms, self._settings)
-            if error:
-                verdicts = (Verdict(check="condition_error", passed=False, detail=error), *verdicts)
-            reason = next((verdict.check for verdict in verdicts if not verdict.passed), None)
-            if reason is None:
-                remember(rule, case.customer, case.now_ms, self._settings)
-            named = tuple(Matched(condition=f"{m.field} {m.op} {_shown(m.expected)}", actual=m.actual) for m in matched)
-            name = f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
-            score = case.score()
-            decisions.append(
-                Decision(
-                    action_id=action_id(rule.id, case.customer_id, name),
-                    verdict="publish" if reason is None else "suppressed",
-                    reason=reason,
-                    kind=rule.action,
-                    customer_id=case.customer_id,
-                    rule=RuleRef(id=rule.id, version=rule.version, rules_version=self.rules.version),
-                    occurrence=name,
-                    channel=rule.channel,
-                    template=rule.template,
-                    offer=None if rule.offer is None else msgspec.to_builtins(rule.offer),
-                    priority=rule.priority,
-                    decided_at=to_text(case.now_ms),
-                    not_before=to_text(case.now_ms),
-                    expires_at=to_text(expires_ms),
-                    experiment=Experiment(),
-                    state=state_ref(case.profile, self._settings.currency),
-                    score=score.ref,
-                    explanation=Explanation(text=_sentence(rule, named), matched=named, contributions=score.explain()),
-                    governance=verdicts,
-                    cause=cause,
-                )
-            )
-        return decisions
+        self, ready: _Ready, case: Case, event: EventFacts, occurrence: str, since_ms: int, cause: Cause, error: str
+    ) -> Decision:
+        rule, profile, settings = ready.rule, case.profile, self._settings
+        customer_id, customer = profile.customer_id, profile.customer
+        score = case.score()
+        matched = [] if error else rule.condition.matched(profile, event, score.facts)
+        expires_ms = since_ms + rule.expires_after_ms
+        verdicts = judge(rule, customer_id, customer, case.now_ms, expires_ms, settings)
+        if error:
+            verdicts = (Verdict(check="condition_error", passed=False, detail=error), *verdicts)
+        reason = next((verdict.check for verdict in verdicts if not verdict.passed), None)
+        if reason is None:
+            remember(rule, customer, case.now_ms, settings)
+        named = tuple([Matched(condition=f"{m.field} {m.op} {_shown(m.expected)}", actual=m.actual) for m in matched])
+        name = f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
+        decided_at = to_text(case.now_ms)
+        return Decision(
+            action_id=action_id(rule.id, customer_id, name),
+            verdict="publish" if reason is None else "suppressed",
+            reason=reason,
+            kind=rule.action,
+            customer_id=customer_id,
+            rule=ready.ref,
+            occurrence=name,
+            channel=rule.channel,
+            template=rule.template,
+            offer=ready.offer,
+            priority=rule.priority,
+            decided_at=decided_at,
+            not_before=decided_at,
+            expires_at=to_text(expires_ms),
+            experiment=_NO_EXPERIMENT,
+            state=state_ref(profile, settings.currency),
+            score=score.ref,
+            explanation=Explanation(text=_sentence(rule, named), matched=named, contributions=score.explain()),
+            governance=verdicts,
+            cause=cause,
+        )
+
+
+_NO_EXPERIMENT = Experiment()
 
 
 def state_ref(profile: Profile, currency: str) -> StateRef:

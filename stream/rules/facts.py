@@ -63,8 +63,10 @@ def event_facts(event: Event) -> EventFacts:
 
 def product_of(event: Event) -> str:
     """The product that an event is about, empty when it is about none."""
-    if isinstance(event, kinds.ProductViewed | kinds.Reviewed):
-        return event.product_id
+    kind = type(event)
+    if kind is kinds.ProductViewed or kind is kinds.Reviewed:
+        product: str = event.product_id  # type: ignore[attr-defined]
+        return product
     if isinstance(event, kinds.CartAdded | kinds.CartRemoved):
         return event.line.product_id
     return ""

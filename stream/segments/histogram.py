@@ -7,6 +7,7 @@ order gives the same thresholds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from math import ceil, log
 from typing import TypeVar
@@ -90,7 +91,4 @@ def score_bounds(counts: Mapping[int, int]) -> tuple[int, ...] | None:
 
 def score(bucket: int, bounds: tuple[int, ...]) -> int:
     """The score of a bucket under bounds of `score_bounds`."""
-    for at, bound in enumerate(bounds):
-        if bucket <= bound:
-            return at + 1
-    return SCORES
+    return bisect_left(bounds, bucket) + 1

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from statistics import median
+from operator import sub
 
 import msgspec
 
@@ -34,9 +33,19 @@ def cycle_of(days: Sequence[int]) -> Cycle:
     """
     if len(days) < 2:
         return UNKNOWN
-    gaps = [later - earlier for earlier, later in pairwise(days)]
-    middle = float(median(gaps))
-    return Cycle(middle, float(median(abs(gap - middle) for gap in gaps)), len(gaps))
+    gaps = sorted(map(sub, days[1:], days))
+    usual = float(middle(gaps))
+    return Cycle(usual, float(middle(sorted([abs(gap - usual) for gap in gaps]))), len(gaps))
+
+
+def middle(ascending: Sequence[float]) -> float:
+    """The median of numbers that are sorted already.
+
+    >>> middle([1, 2, 10]), middle([1, 2, 3, 10])
+    (2, 2.5)
+    """
+    half = len(ascending) // 2
+    return ascending[half] if len(ascending) % 2 else (ascending[half - 1] + ascending[half]) / 2
 
 
 def expected_next_day(days: Sequence[int]) -> int | None:

@@ -214,6 +214,10 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         value = sum(quantity * price for quantity, price in content.values())
         return Cart(items, min(value, MOST_CART_MINOR), changed_ms)
 
+    def newest_ms(self) -> int:
+        """Instant of the newest message, 0 when there is none."""
+        return _word(self.rows, len(self.rows) - ROW)[0] >> 8 if self.rows else 0
+
     # -- inside
 
     def _traces(self, start: int, end: int) -> bytes:

@@ -110,6 +110,7 @@ UNSENT = bytes(ID)
 ROW = 16
 """Bytes of a row: time_ms (i64), what is left of the order in minor units (i64; 0: it doesn't count)."""
 _pack_row = Struct("<qq").pack
+_row = Struct("<qq").unpack_from
 _unpacked = Struct("<qq").iter_unpack
 _time = Struct("<q").unpack_from
 _net = Struct("<q").pack
@@ -218,6 +219,15 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
             self._window(day, d365, end),
         )
 
+    def window(self, day: int, days: int) -> Window:
+        """Frequency and monetary value of the ``days`` up to and with a UTC day."""
+        return self._window(day, days, bisect_left(self.columns()[0], (day + 1) * DAY_MS))
+
+    def newest(self) -> tuple[int, int]:
+        """Instant of the newest order, whether it counts or not, and what is left of it in minor units; 0 of nothing."""
+        newest: tuple[int, int] = _row(self.rows, len(self.rows) - ROW) if self.rows else (0, 0)
+        return newest
+
     def lifetime(self) -> Window:
         """All orders that count, ever."""
         nets = self.columns()[1]
@@ -274,6 +284,9 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         return time_ms
 
     def _last(self) -> int | None:
+        rows = self.rows
+        if rows and _row(rows, len(rows) - ROW)[1]:
+            return len(rows) // ROW - 1
         nets = self.columns()[1]
         return next((at for at in range(len(nets) - 1, -1, -1) if nets[at]), None)
 

@@ -5,79 +5,130 @@ Decay needs no sweep: every figure is a function of the remembered facts and ``a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from stream.events.instants import DAY_MS, day_of
 from stream.state.customer import Customer
-from stream.state.cycle import Cycle, cycle_of, expected_next_day
 from stream.state.lazy import lazy
 from stream.state.messages import Cart
 from stream.state.orders import Window
+from stream.state.purchases import Purchases
 
 NEVER_DAYS = 1_000_000
 """Stands for "never" in day counts, so that "longer ago than" holds for customers without the event."""
 
 
+class Standing(NamedTuple):
+    """What a customer is in the population: tier, named segment, RFM scores of 1 to 5 (0: not known yet)."""
+
+    tier: str = ""
+    segment: str = ""
+    r: int = 0
+    f: int = 0
+    m: int = 0
+
+
 class Profile:
     """A lazy, read-only view of one customer at ``as_of_ms``.
 
-    ``tier``, ``segment``, ``r``, ``f``, ``m`` depend on the population and are set by whoever knows it.
+    ``standing`` depends on the population and is asked of whoever knows it, when it is read; so are the purchases, if somebody
+    has them at hand already.
     """
 
-    def __init__(self, customer_id: str, customer: Customer, as_of_ms: int) -> None:
+    views_of_product = 0
+    """Views of the product that the event is about; set by whoever knows the event."""
+
+    def __init__(
+        self,
+        customer_id: str,
+        customer: Customer,
+        as_of_ms: int,
+        purchases: Callable[[], Purchases] | None = None,
+        judge: Callable[[Profile], Standing] = lambda profile: Standing(),
+    ) -> None:
         self.customer_id = customer_id
+        self.customer = customer
         self.as_of_ms = as_of_ms
-        self.day = day_of(as_of_ms)
-        self.tier = ""
-        self.segment = ""
-        self.r = self.f = self.m = 0
-        self.views_of_product = 0
-        self._customer = customer
+        self.day = as_of_ms // DAY_MS
+        self._purchases = purchases
+        self._judge = judge
+
+    # -- in the population
+
+    @lazy
+    def standing(self) -> Standing:
+        """Tier, segment and scores, as the population's thresholds have them."""
+        return self._judge(self)
+
+    @property
+    def tier(self) -> str:
+        """Loyalty tier."""
+        return self.standing.tier
+
+    @property
+    def segment(self) -> str:
+        """Named RFM segment, empty before there are thresholds."""
+        return self.standing.segment
+
+    @property
+    def r(self) -> int:
+        """Recency score."""
+        return self.standing.r
+
+    @property
+    def f(self) -> int:
+        """Frequency score."""
+        return self.standing.f
+
+    @property
+    def m(self) -> int:
+        """Monetary score."""
+        return self.standing.m
 
     # -- purchases
 
     @lazy
+    def purchases(self) -> Purchases:
+        """What the order book says as of the day."""
+        whole = Purchases(self.customer.orders) if self._purchases is None else self._purchases()
+        return whole.until(self.day)
+
+    @lazy
     def _windows(self) -> tuple[Window, Window, Window, Window]:
-        return self._customer.orders.windows(self.day)
+        return self.customer.orders.windows(self.day)
 
-    @lazy
-    def _lifetime(self) -> Window:
-        return self._customer.orders.lifetime()
-
-    @lazy
-    def _days(self) -> dict[int, tuple[int, int]]:
-        return self._customer.orders.purchase_days(self.day)
-
-    @lazy
+    @property
     def last_purchase_ms(self) -> int | None:
         """Instant of the last order that counts."""
-        return self._customer.orders.last_ms()
+        return self.purchases.last_ms
 
-    @lazy
+    @property
     def first_purchase_ms(self) -> int | None:
         """Instant of the first order that counts."""
-        return self._customer.orders.first_ms()
+        return self.purchases.first_ms
 
     @property
     def last_order_name(self) -> str:
-        """Names the last purchase in occurrences: a hash of its order id, or its instant once orders are forgotten."""
-        key = self._customer.orders.last_key()
-        return f"order-at-{self.last_purchase_ms}" if key is None else f"order-{key:016x}"
+        """Names the last purchase in occurrences."""
+        return self.purchases.last_order_name
 
     @property
     def bought(self) -> bool:
         """Has any order that counts."""
-        return self.last_purchase_ms is not None
+        return self.purchases.last_ms is not None
 
     @lazy
     def recency_days(self) -> int:
         """UTC days since the last purchase; `NEVER_DAYS` without one."""
-        last = self.last_purchase_ms
-        return NEVER_DAYS if last is None else max(0, self.day - day_of(last))
+        last = self.purchases.last_ms
+        return NEVER_DAYS if last is None else max(0, self.day - last // DAY_MS)
 
     @property
     def tenure_days(self) -> int:
         """UTC days since the first purchase, 0 without one."""
-        first = self.first_purchase_ms
-        return 0 if first is None else max(0, self.day - day_of(first))
+        first = self.purchases.first_ms
+        return 0 if first is None else max(0, self.day - first // DAY_MS)
 
     @property
     def frequency_7d(self) -> int:
@@ -97,7 +148,7 @@ class Profile:
     @property
     def frequency_365d(self) -> int:
         """Orders in the last 365 days."""
-        return self._windows[3].frequency
+        return self.purchases.year(self.day).frequency
 
     @property
     def monetary_7d_minor(self) -> int:
@@ -117,63 +168,59 @@ class Profile:
     @property
     def monetary_365d_minor(self) -> int:
         """Money of the last 365 days, minor units."""
-        return self._windows[3].monetary_minor
+        return self.purchases.year(self.day).monetary_minor
 
     @property
     def lifetime_frequency(self) -> int:
         """All orders that count."""
-        return self._lifetime.frequency
+        return self.purchases.lifetime.frequency
 
     @property
     def lifetime_monetary_minor(self) -> int:
         """All money, minor units."""
-        return self._lifetime.monetary_minor
+        return self.purchases.lifetime.monetary_minor
 
-    @lazy
+    @property
     def purchase_days(self) -> tuple[int, ...]:
         """Distinct UTC days of remembered purchases, ascending."""
-        return tuple(self._days)
+        return self.purchases.days
 
-    @lazy
+    @property
     def purchase_amounts_minor(self) -> tuple[int, ...]:
         """Money of each of `purchase_days`, minor units."""
-        return tuple(amount for _, amount in self._days.values())
+        return tuple(amount for _, amount in self.customer.orders.purchase_days(self.day).values())
 
     @property
     def refunds_365d(self) -> int:
         """Orders of the last 365 days that were cancelled or got money back."""
-        return self._customer.orders.refunds_since(self.day - 364)
+        return self.customer.orders.refunds_since(self.day - 364)
 
     @property
     def clamped_refunds(self) -> int:
         """Remembered orders from which more was asked back than they were worth; their money is 0, not negative."""
-        return self._customer.orders.clamped()
+        return self.customer.orders.clamped()
 
     # -- rhythm
-
-    @lazy
-    def _cycle(self) -> Cycle:
-        return cycle_of(self.purchase_days)
 
     @property
     def cycle_days(self) -> float:
         """Median gap between purchase days, 0.0 when unknown."""
-        return self._cycle.median_days
+        return self.purchases.cycle_days
 
     @property
     def cycle_spread_days(self) -> float:
         """Median absolute deviation of the gaps, 0.0 when unknown."""
-        return self._cycle.spread_days
+        return self.purchases.cycle_spread_days
 
     @property
     def gaps(self) -> int:
         """Gaps between purchase days that the rhythm is read off."""
-        return self._cycle.gaps
+        return max(0, len(self.purchases.days) - 1)
 
-    @lazy
+    @property
     def expected_next_purchase_ms(self) -> int | None:
         """Midnight UTC of the day on which the next purchase is expected."""
-        day = expected_next_day(self.purchase_days)
+        day = self.purchases.expected_next_day
         return None if day is None else day * DAY_MS
 
     @property
@@ -185,90 +232,91 @@ class Profile:
     # -- browsing
 
     @lazy
-    def _cart(self) -> Cart:
-        return self._customer.messages.cart(self.as_of_ms)
+    def cart(self) -> Cart:
+        """The open cart."""
+        return self.customer.messages.cart(self.as_of_ms)
 
     @property
     def cart_open(self) -> bool:
         """Something is in the cart."""
-        return self._cart.items > 0
+        return self.cart.items > 0
 
     @property
     def cart_items(self) -> int:
         """Pieces in the cart."""
-        return self._cart.items
+        return self.cart.items
 
     @property
     def cart_value_minor(self) -> int:
         """Value of the cart, minor units."""
-        return self._cart.value_minor
+        return self.cart.value_minor
 
     @property
     def cart_changed_ms(self) -> int:
         """Instant of the cart's last change, 0 when there was none."""
-        return self._cart.changed_ms
+        return self.cart.changed_ms
 
     @property
     def views_30d(self) -> int:
         """Product views of the last 30 days (of the remembered messages)."""
-        return self._customer.messages.views(self.as_of_ms)
+        return self.customer.messages.views(self.as_of_ms)
 
     def views_of(self, product_id: str) -> int:
         """Views of a product in the last 30 days and since it was last bought."""
-        return self._customer.messages.views_of(product_id, self.as_of_ms)
+        return self.customer.messages.views_of(product_id, self.as_of_ms)
 
     @property
     def active_days_30d(self) -> int:
         """Distinct days of the last 30 on which the customer did something."""
-        return self._customer.person.active_days(self.day)
+        return self.customer.person.active_days(self.day)
 
     @property
     def last_activity_ms(self) -> int:
         """Instant of the last thing the customer did, 0 when nothing."""
-        return self._customer.person.last_activity_ms
+        return self.customer.person.last_activity_ms
 
     @property
     def days_since_activity(self) -> int:
         """UTC days since the customer last did something; `NEVER_DAYS` when nothing."""
-        at = self._customer.person.last_activity_ms
+        at = self.customer.person.last_activity_ms
         return max(0, self.day - day_of(at)) if at else NEVER_DAYS
 
     @property
     def hours_since_activity(self) -> float:
         """Hours since the customer last did something; 24 × `NEVER_DAYS` when nothing."""
-        at = self._customer.person.last_activity_ms
+        at = self.customer.person.last_activity_ms
         return max(0, self.as_of_ms - at) / 3_600_000 if at else 24.0 * NEVER_DAYS
 
     @property
     def created_ms(self) -> int:
         """Event time of the first event of this customer."""
-        return self._customer.person.created_ms
+        return self.customer.person.created_ms
 
     # -- voice and person
 
     @property
     def last_nps(self) -> int:
         """The last NPS answer, −1 when there is none."""
-        answers = self._customer.person.nps
+        answers = self.customer.person.nps
         return int(answers[-1].value) if answers else -1
 
     @property
     def last_rating(self) -> float:
         """The last product rating, 0.0 when there is none."""
-        answers = self._customer.person.ratings
+        answers = self.customer.person.ratings
         return answers[-1].value if answers else 0.0
 
     @property
     def open_complaints(self) -> int:
         """Complaints not yet resolved."""
-        return len(self._customer.person.open_complaints())
+        return len(self.customer.person.open_complaints())
 
     @property
     def language(self) -> str:
         """Language as the sender gave it."""
-        return self._customer.person.trait("language")
+        return self.customer.person.trait("language")
 
     @property
     def region(self) -> str:
         """Region or country as the sender gave it."""
-        return self._customer.person.trait("region")
+        return self.customer.person.trait("region")

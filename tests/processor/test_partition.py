@@ -12,6 +12,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream import simulate
 from stream.actions.message import Stream
 from stream.config import Settings
 from stream.datasets import cdnow_events
@@ -21,7 +22,9 @@ from stream.events.record import BACKFILL_END_HEADER, BACKFILL_HEADER, Record
 from stream.outcome import Outcome
 from stream.processor import EpochOwner, Partition
 from stream.processor.epochs import Epoch
+from stream.processor.partition import PARTITION_KEY
 from stream.rules.loader import load_rules
+from stream.state.customer import Customer, decode, encode, head
 from stream.testing import Shop, message, published
 
 RULES = load_rules()
@@ -98,6 +101,72 @@ class Wall:
     def count(self, name: str) -> Counter[Any]:
         """A telemetry counter over all steps."""
         return sum((getattr(out.telemetry, name) for out in self.told), Counter())
+
+
+def _weeks(*, forgetful: bool) -> tuple[dict[bytes, Any], list[bytes | None], Counter[Any]]:
+    """Ten weeks of a simulated shop, event by event as they arrive: some late, some twice, some dated ahead of the clock.
+
+    A forgetful partition has nobody at hand, and finds everything out anew with each event.
+    """
+    wall = Wall(churn_horizon_days=14, churn_min_labels=20, memory_messages=16, memory_orders=16)
+    chance = random.Random(3)
+    start = NOW - 70 * DAY_MS
+    arriving = []
+    for _, event in simulate.Shop(seed=3, customers=25, start_ms=start, join_days=14).events(NOW):
+        at_ms = parse_ms(event["timestamp"]) + chance.choice((0, 0, 0, 60_000, -DAY_MS // 3, 2 * DAY_MS))
+        arriving += [(at_ms, event)] * (2 if chance.random() < 0.05 else 1)
+    arriving.sort(key=lambda pair: pair[0])
+    owner = EpochOwner(wall.settings, 1)
+    epoch = passed_on = None
+    now_ms = start
+    wall.partition.recover(now_ms)
+    for at_ms, event in arriving:
+        now_ms = max(at_ms, now_ms)
+        while (due_ms := wall.partition.next_due_ms()) is not None and due_ms <= now_ms:
+            wall.sink(wall.partition.tick(due_ms))
+        wall.sink(wall.partition.apply([wall.record(event)], now_ms))
+        fresh = [m for out in wall.told[passed_on:] for m in out.messages if m.stream is Stream.CONTRIBUTIONS]
+        passed_on = len(wall.told)
+        versions = owner.apply([Record("c", 0, -1, -1, None, m.value) for m in fresh]).messages
+        epoch = versions[-1].value if versions else epoch
+        if forgetful:
+            wall.store.update(
+                (key, encode(_untimed(value))) for key, value in wall.store.items() if key != PARTITION_KEY
+            )
+            wall.partition.recover(now_ms)
+        if epoch:
+            wall.partition.follow(epoch)
+    customers = {key: _untimed(value) for key, value in wall.store.items() if key != PARTITION_KEY}
+    told = [m.value for out in wall.told for m in out.messages if m.stream is not Stream.CONTRIBUTIONS]
+    return customers, told, wall.count("actions")
+
+
+def _untimed(value: bytes) -> Customer:
+    customer = decode(value)
+    customer.memory.timed_by = 0
+    return customer
+
+
+def test_what_is_known_of_customers_from_before_changes_nothing() -> None:
+    """A partition that keeps what it has found out, and one that forgets it after every event, tell and remember the same."""
+    customers, told, actions = _weeks(forgetful=False)
+
+    assert (customers, told, actions) == _weeks(forgetful=True)
+    assert actions.keys() > {("cart-abandoned", "reminder"), ("welcome", "care"), ("review-request", "request")}
+
+
+def test_nothing_waits_for_a_cart_that_is_forgotten() -> None:
+    """When so much else happens that the cart leaves the memory, its reminder is due no more."""
+    wall = Wall(memory_messages=16)
+    add = message("Product Added", "ann", "2026-11-22T11:00:00Z", message_id="a", product_id="p", price=9.0)
+    wall.sink(wall.partition.apply([wall.record(add)], NOW))
+    wall.tick_until(NOW)
+    assert parse_ms("2026-11-22T13:00:00Z") == head(wall.store[b"ann"]).next_due_ms
+
+    for number in range(16):
+        view = message("Products Searched", "ann", "2026-11-22T11:30:00Z", message_id=f"v{number}", query="q")
+        wall.sink(wall.partition.apply([wall.record(view)], NOW + number))
+    assert 0 == head(wall.store[b"ann"]).next_due_ms
 
 
 def test_history_mails_nobody_and_still_teaches() -> None:
