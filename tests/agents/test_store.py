@@ -86,7 +86,8 @@ def test_a_killed_writer_leaves_a_state_of_the_past_and_its_offset(mode: str, se
     settings, chance = settings_in(tmp_path, mode), random.Random(seed)
     log = changelog(seed, 350_000, 50_000)
     positions = [0]
-    for _ in range(3):
+    # On a busy machine a writer may be killed before its first flush: then the disk is rightly empty, and nothing is shown.
+    while len(positions) < 4 or (positions[-1] == 0 and len(positions) < 20):
         command = [sys.executable, "-m", "tests.agents.store_writer", str(tmp_path), mode, str(seed)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
