@@ -28,7 +28,7 @@ _STOP_SECONDS = 60.0
 """Longest wait for an orderly stop: the running transactions (30 s at most), and goodbye to the group. What is open after
 that is ended by the broker and repeated by the next owner."""
 
-_COLLECT_AFTER = (20_000, 20, 500)
+COLLECT_AFTER = (20_000, 20, 500)
 """When Python looks for garbage in cycles: after so many new objects; every so many of those looks at what survived the last
 ones; and every so many of these at everything. A batch makes thousands of objects that are freed without it, so at the
 default of 700 it would look for nothing several times a batch, and once in a while at every customer in memory, which
@@ -92,7 +92,7 @@ async def run_worker(
     Raises:
         WinbackError: what only a person can mend.
     """
-    gc.set_threshold(*_COLLECT_AFTER)
+    gc.set_threshold(*COLLECT_AFTER)
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

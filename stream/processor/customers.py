@@ -168,11 +168,13 @@ class CustomerWork:
             memory.reviewed_ms = now_ms
             self._count(profile, out)
             self._alert(case, out)
-        timers = self._schedule.due(profile, memory, resident.hash, now_ms)
-        if timers:
+        next_ms = self.next_due_ms(resident, profile)
+        if 0 < next_ms <= now_ms:  # calendar and reviews are done up to now, so these are timers
+            timers = self._schedule.due(profile, memory, resident.hash, now_ms)
             out.telemetry.timer_delay_ms.extend([now_ms - timer.due_ms for timer in timers])
             self._publish(self._engine.on_due(case, timers), out)
-        return self.next_due_ms(resident, profile)
+            next_ms = self.next_due_ms(resident, profile)
+        return next_ms
 
     def next_due_ms(self, resident: Resident, profile: Profile) -> int:
         """When something about the customer is due next, 0 for never; found out anew."""

@@ -16,7 +16,6 @@ from stream.state.cycle import LEAST_GAPS, cycle_of, middle
 from stream.state.orders import MOST_SUM_MINOR, OrderBook, Window
 
 YEAR_DAYS = 365
-_LAST_DAY = 1 << 40
 NOTHING = Window(0, 0)
 _AMPLE_MINOR = MOST_SUM_MINOR >> 1
 """Sums up to here are carried on; larger ones may meet the limit of sums, so they are read off the book."""
@@ -42,14 +41,20 @@ class Purchases:
         self.memo: Any = None
         """For readers who make something dear of `days` alone; forgotten when they change."""
         times_ms, nets = book.columns()
-        if book.gone is not None or 0 in nets:
-            self.first_ms, self.last_ms, self.lifetime = book.first_ms(), book.last_ms(), book.lifetime()
-            if self.last_ms is not None:
-                self.days = tuple(book.purchase_days(_LAST_DAY))
-        elif times_ms:
+        count, minor = len(nets), sum(nets)
+        if 0 in nets:
+            times_ms = tuple([time_ms for time_ms, net in zip(times_ms, nets, strict=True) if net])
+            count = len(times_ms)
+        days: list[int] = [time_ms // DAY_MS for time_ms in times_ms]
+        if times_ms:
             self.first_ms, self.last_ms = times_ms[0], times_ms[-1]
-            self.lifetime = Window(len(nets), min(MOST_SUM_MINOR, sum(nets)))
-            self.days = tuple(dict.fromkeys([time_ms // DAY_MS for time_ms in times_ms]))
+        gone = book.gone
+        if gone is not None and gone.frequency:
+            self.first_ms, self.last_ms = gone.first_ms, self.last_ms or gone.last_ms
+            count, minor = count + gone.frequency, minor + gone.monetary_minor
+            days = [*gone.frozen, *days]
+        self.lifetime = Window(count, min(MOST_SUM_MINOR, minor))
+        self.days = tuple(dict.fromkeys(days))
 
     def bought_again(self, time_ms: int, memory_days: int) -> bool:
         """Takes over a purchase that was just put into the book; False when it is not an ordinary one, so all is to be

@@ -45,6 +45,8 @@ def test_an_ordinary_purchase_is_carried_on_to_what_the_book_says(plan: list[tup
         day = now_ms // DAY_MS
         assert figures(Purchases(book), day) == figures(kept, day)
         assert book.windows(day)[3] == kept.year(day)
+        assert (book.first_ms(), book.last_ms(), book.lifetime()) == (kept.first_ms, kept.last_ms, kept.lifetime)
+        assert tuple(book.purchase_days(day)) == kept.until(day).days
 
 
 def figures(purchases: Purchases, day: int) -> tuple[object, ...]:
