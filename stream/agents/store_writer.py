@@ -27,7 +27,7 @@ _ROUND_SECONDS = 3_600.0
 _SLICE_KEYS = 200
 """Customers in one write: half a millisecond, in which no event is handled."""
 
-_MOST_KEYS = 8 * _ROUND_KEYS
+_MOST_KEYS = 2 * _ROUND_KEYS
 """Customers in memory because the disk is too slow, if they are nowhere else. Then the worker waits."""
 
 _STALL_SECONDS = 0.02
