@@ -7,6 +7,8 @@ is reached when the consumer's *position* is there.
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import time
 from collections.abc import AsyncIterator, Callable, MutableMapping
 
@@ -102,6 +104,7 @@ async def restore_store(
         async for changed in _changes(consumer, tp, store.position, end, progress, on_progress):
             store.put(changed, progress.position)
             await store.room()
+        await store.settle()
         progress.seconds = time.monotonic() - began
     except BaseException:
         if store is not None:
@@ -109,7 +112,18 @@ async def restore_store(
         raise
     finally:
         await consumer.stop()
+    await asyncio.to_thread(_give_back)
     return store
+
+
+def _give_back() -> None:
+    """Asks the C library to return what a restore leaves behind (buffers, and what RocksDB wrote out) to the system.
+
+    It keeps free memory in an arena for each thread: 100 to 200 MiB after 300,000 customers, and 0.1 s to give back.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc's
+        trim(0)
 
 
 async def _range(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:

@@ -71,6 +71,9 @@ class MemoryStore(dict[bytes, bytes]):
     async def room(self) -> None:
         """There is always room: what waits for the disk is in memory anyway."""
 
+    async def settle(self) -> None:
+        """Nobody has to wait for the copy."""
+
     async def close(self) -> None:
         """Brings the copy up to date."""
         if self._writer is not None:
@@ -143,6 +146,10 @@ class DiskStore(Mapping[bytes, bytes]):
     async def room(self) -> None:
         """Waits for the disk if too much waits for it."""
         await self._writer.room()
+
+    async def settle(self) -> None:
+        """Waits until what a restore brought is written."""
+        await self._writer.settle()
 
     async def close(self) -> None:
         """Writes what is left."""

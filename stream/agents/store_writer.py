@@ -81,6 +81,12 @@ class DiskWriter:
             self._round_done.clear()
             await self._round_done.wait()
 
+    async def settle(self) -> None:
+        """Waits until no round runs."""
+        while (self._now or self._due.is_set()) and self.failure is None:
+            self._round_done.clear()
+            await self._round_done.wait()
+
     async def close(self) -> None:
         """Writes what is left and lets go of the disk."""
         self._ending = True
