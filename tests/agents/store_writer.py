@@ -1,7 +1,7 @@
 """A changelog that is known in advance, and a store that is fed from it.
 
 As a program it fills a store until it is killed: ``python -m tests.agents.store_writer FOLDER MODE SEED``. It prints the
-offset at which it begins and the one after each step.
+offset at which it begins and the one after each step, and to where the disk's marker is.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ async def feed(store: Store, log: list[Change], chance: random.Random) -> None:
         step = log[store.position : store.position + chance.randrange(1, 2000)]
         store.put(dict(step), store.position + len(step))
         await store.room()
-        print(store.position, flush=True)
+        assert store._writer is not None
+        print(store.position, store._writer._disk.position, flush=True)
         for _ in range(20):
             # As often as a worker's transaction lets others run.
             await asyncio.sleep(0)
