@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from stream.agents.connection import reader_options
+from stream.agents.connection import reader_options, stop_reader
 from stream.agents.inbox import Inbox
 from stream.agents.ports import Core, Gauges, Owner
 from stream.agents.positions import TopicEnds, start_positions
@@ -97,7 +97,7 @@ class EpochFollower:
                         if self.ready.is_set():
                             self._on_epoch(record.value)
         finally:
-            await consumer.stop()
+            await stop_reader(consumer)
 
     async def _poll(self, consumer: AIOKafkaConsumer, tp: TopicPartition, poll_ms: int) -> list[Any]:
         """What has arrived, or nothing as soon as this is to end."""

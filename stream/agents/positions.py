@@ -9,7 +9,7 @@ from types import MappingProxyType
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream.agents.connection import client_options, reader_options
+from stream.agents.connection import client_options, reader_options, stop_reader
 from stream.agents.topic_ids import recreated, recreated_error
 from stream.config import Settings
 from stream.errors import TopicError, TransientError
@@ -90,7 +90,7 @@ class TopicEnds:
         """Disconnects."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            await reader.stop()
+            await stop_reader(reader)
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._reader is None:

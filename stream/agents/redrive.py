@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from stream.actions.codec import ATTEMPT_HEADER, dead_letter
-from stream.agents.connection import client_options, reader_options
+from stream.agents.connection import client_options, reader_options, stop_reader
 from stream.agents.topics import Row, dead_letter_topic
 from stream.agents.transactions import TransactionalWriter
 from stream.config import Settings
@@ -141,12 +141,12 @@ class _Dlq:
             await self._assign()
             await self.go_on()
         except BaseException:
-            await self._reader.stop()
+            await stop_reader(self._reader)
             raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._reader.stop()
+        await stop_reader(self._reader)
 
     async def _assign(self) -> None:
         admin = AIOKafkaAdminClient(**client_options(self._settings))

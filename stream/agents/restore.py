@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, MutableMapping
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream.agents.connection import reader_options
+from stream.agents.connection import reader_options, stop_reader
 from stream.agents.fetched import fetched
 from stream.agents.store import Store, open_store
 from stream.agents.store_disk import Owner
@@ -77,7 +77,7 @@ async def restore(
                 else:
                     store[key] = value
     finally:
-        await consumer.stop()
+        await stop_reader(consumer)
 
 
 async def restore_store(
@@ -111,7 +111,7 @@ async def restore_store(
             await store.close()
         raise
     finally:
-        await consumer.stop()
+        await stop_reader(consumer)
     await asyncio.to_thread(_give_back)
     return store
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from aiokafka.errors import KafkaError
 
+from stream.agents.connection import is_cancelled
 from stream.agents.inbox import Arrival, Inbox
 from stream.agents.source import NotAssigned, Source
 from stream.agents.status import Doing, PartitionStatus
@@ -193,7 +194,10 @@ class Runner(abc.ABC):
             except WinbackError as error:
                 self._on_fatal(error)
                 return
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                    raise
+                # A cancellation that nobody asked for is the client's own (see `stop_reader`).
                 _log.exception("%s: unexpected failure; claiming it again in %.1f s", self.name, backoff)
                 await self._drop(_first_line(error))
                 await self._nap(backoff)

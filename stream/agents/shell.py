@@ -339,7 +339,10 @@ class Shell:
         self._ended(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            if not self._ending.is_set():
+                self._fail(RuntimeError(f"{task.get_coro()} was cancelled, and nobody here did it"))
+        elif (error := task.exception()) is not None:
             self._fail(error)
 
     # -- questions

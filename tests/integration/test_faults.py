@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from stream.adapters.broker import EmbeddedBroker
-from stream.agents.connection import client_options
+from stream.agents.connection import client_options, reader_options, stop_reader
 from stream.agents.topic_ids import topic_facts
 from stream.config import Settings
 from stream.errors import NewerVersionError, TopicError, WinbackError
@@ -243,6 +244,39 @@ def test_ids_of_topics_are_what_the_broker_says(broker: EmbeddedBroker) -> None:
     (purchases, browses) = sorted(first, key=lambda name: "browses" in name)
     assert first[browses] == third[browses]
     assert first[purchases] != third[purchases]
+
+
+def test_stopping_a_reader_cancels_nobody_else(broker: EmbeddedBroker) -> None:
+    """The client lets out the cancellation of its own fetch that waits for a broker, which would end a partition's task in
+    silence. Whoever is cancelled from outside still is."""
+
+    async def scenario() -> None:
+        for stop, cancelled in ((AIOKafkaConsumer.stop, True), (stop_reader, False)):
+            reader = AIOKafkaConsumer(**reader_options(settings_for(broker.bootstrap)))
+            await reader.start()
+            backing_off = asyncio.create_task(asyncio.sleep(60))
+            await asyncio.sleep(0)
+            reader._fetcher._pending_tasks.add(backing_off)
+            stopping = asyncio.create_task(stop(reader))
+            await asyncio.wait({stopping})
+            assert cancelled == stopping.cancelled()
+            if not cancelled:
+                assert not reader._client._conns
+            await reader._client.close()
+        waiting = asyncio.create_task(stop_reader(_Slow()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert waiting.cancelled()
+
+    asyncio.run(scenario())
+
+
+class _Slow:
+    """Something that takes its time to stop."""
+
+    async def stop(self) -> None:
+        await asyncio.sleep(60)
 
 
 async def _refused(settings: Settings) -> str:
