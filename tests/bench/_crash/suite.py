@@ -298,7 +298,11 @@ class Suite:
 
     async def recovered(self) -> None:
         """Returns when every partition has committed something that was written after the strike."""
-        await until(lambda: self._tap.committed_since(self._struck_ms) is not None, TAKE_OVER_SECONDS)
+        try:
+            await until(lambda: self._tap.committed_since(self._struck_ms) is not None, TAKE_OVER_SECONDS)
+        except TimeoutError:
+            quiet = self._tap.quiet_since(self._struck_ms)
+            raise AssertionError(f"no commit since the fault on partitions {quiet}") from None
 
     def _recovered_at(self) -> float:
         at = self._tap.committed_since(self._struck_ms)
