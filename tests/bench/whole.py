@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench._comparison import Comparison, peers_named
 from tests.bench._rig import (
     BROKER_CORE,
     BenchFailed,
@@ -29,6 +30,7 @@ from tests.bench._rig import (
     committed_offsets,
     committed_records,
     create_topics,
+    delete_topics,
     describe,
     figures,
     fill,
@@ -41,6 +43,7 @@ from tests.bench._rig import (
 from tests.bench._shop_worker import give_past, load, shop_settings, until_ready, worker
 from tests.bench._stages import Sampler, shares
 from tests.bench._warm import warm_shop
+from tests.bench.peers.systems import PEERS
 
 GOAL_EPS, FLOOR_EPS = 50_000, 25_000
 _FASTEST_EPS = 60_000
@@ -56,16 +59,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm-up", type=float, default=20.0, help="seconds before it (default 20)")
     parser.add_argument("--customers", type=int, default=200_000, help="customers of the shop (default 200,000)")
     parser.add_argument("--delivery", default="exactly_once", choices=("exactly_once", "at_least_once"))
-    parser.add_argument("--peers", default="", help="also run the peers' small job: faust,quix,flink")
+    parser.add_argument("--peers", default=",".join(PEERS), help="who runs the small job (default: all; '' for nobody)")
 
 
 def main(*, json: bool, runs: int, seconds: float, warm_up: float, customers: int, delivery: str, peers: str) -> None:
     """Runs it and prints the result; exit code 1 below the floor."""
-    about = machine()
-    windows, stages = asyncio.run(_ours(runs, seconds, warm_up, customers, delivery))
+    systems, about = peers_named(peers), machine()
+    with pinned_broker() as broker, tempfile.TemporaryDirectory() as folder:
+        comparison = Comparison(broker.bootstrap, systems, seconds, warm_up)
+        ours = _WholeJob(broker.bootstrap, Path(folder), seconds, warm_up, customers, delivery)
+        asyncio.run(_run(ours, comparison, runs))
+    stages = {name: statistics.median(values) for name, values in ours.costs.items()}
     result: dict[str, Any] = {
-        "ours": figures(windows),
-        "peers": {},
+        "ours": figures(ours.windows),
+        "peers": comparison.result()["peers"],
+        "failures": comparison.failures,
         "us_per_event": {name: round(value, 2) for name, value in stages.items()},
         "customers": customers,
         "delivery": delivery,
@@ -75,40 +83,61 @@ def main(*, json: bool, runs: int, seconds: float, warm_up: float, customers: in
         print(json_module.dumps(result))
     else:
         _show(result, about)
+    if comparison.failures:
+        raise SystemExit(1)
     if result["ours"]["eps"] < FLOOR_EPS:
         raise SystemExit(f"{result['ours']['eps']:,} events/s are below the floor of {FLOOR_EPS:,}")
 
 
-async def _ours(
-    runs: int, seconds: float, warm_up: float, customers: int, delivery: str
-) -> tuple[list[Window], dict[str, float]]:
-    windows: list[Window] = []
-    costs: defaultdict[str, list[float]] = defaultdict(list)
-    count = int((seconds + warm_up + _SPARE_SECONDS) * _FASTEST_EPS)
-    with pinned_broker() as broker, tempfile.TemporaryDirectory() as folder:
-        settings = shop_settings(broker.bootstrap, "whole-0")
+async def _run(ours: _WholeJob, comparison: Comparison, runs: int) -> None:
+    await comparison.prepare()
+    await ours.prepare()
+    for number in range(runs):
+        await ours.round(number)
+        await comparison.round(number)
+
+
+class _WholeJob:
+    """The worker as it is shipped, measured in rounds like its peers."""
+
+    def __init__(
+        self, bootstrap: str, folder: Path, seconds: float, warm_up: float, customers: int, delivery: str
+    ) -> None:
+        self._bootstrap, self._folder = bootstrap, folder
+        self._seconds, self._warm_up = seconds, warm_up
+        self._customers, self._delivery = customers, delivery
+        self._count = int((seconds + warm_up + _SPARE_SECONDS) * _FASTEST_EPS)
+        self.windows: list[Window] = []
+        self.costs: defaultdict[str, list[float]] = defaultdict(list)
+
+    async def prepare(self) -> None:
+        """Makes the shop's past and writes the load."""
+        settings = shop_settings(self._bootstrap, "whole-0")
         say("a shop with a past")
-        warm = warm_shop(settings, customers, int(time.time() * 1000), _tell)
-        await create_topics(broker.bootstrap, settings.input_topics)
-        say(f"filling the inputs with {count:,} events")
-        await fill(broker.bootstrap, load(count, customers=customers))
-        for number in range(runs):
-            settings = shop_settings(broker.bootstrap, f"whole-{number}", delivery=delivery)
-            await give_past(broker.bootstrap, settings, warm)
-            log = Path(folder) / f"worker-{number}.log"
-            with worker(settings, log) as program:
-                async with administrator(broker.bootstrap) as admin:
-                    position = partial(committed_offsets, admin, settings.app_id, settings.input_topics)
-                    say(f"run {number + 1} of {runs}: ready after {await until_ready(settings, program):.1f} s")
-                    sampling = asyncio.create_task(_sample(program.pid, warm_up, seconds))
-                    window = await measure(program, position, end=count, warm_up_s=warm_up, window_s=seconds)
-                    for name, share in (await sampling).items():
-                        costs[name].append(share * window.cpu_s_per_million)
-            say(f"  {window.eps:,.0f} events/s, {window.cpu_s_per_million:.1f} CPU s per million")
-            windows.append(window)
-            async for letter in committed_records(broker.bootstrap, f"{settings.topic_purchases}.dlq"):
-                raise BenchFailed(f"a dead letter: {dict(letter.headers)}")
-    return windows, {name: statistics.median(values) for name, values in costs.items()}
+        self._warm = warm_shop(settings, self._customers, int(time.time() * 1000), _tell)
+        await create_topics(self._bootstrap, settings.input_topics)
+        say(f"filling the inputs with {self._count:,} events")
+        await fill(self._bootstrap, load(self._count, customers=self._customers))
+
+    async def round(self, number: int) -> None:
+        """One window on a shop that nobody has touched."""
+        settings = shop_settings(self._bootstrap, f"whole-{number}", delivery=self._delivery)
+        await give_past(self._bootstrap, settings, self._warm)
+        async with administrator(self._bootstrap) as admin:
+            with worker(settings, self._folder / f"worker-{number}.log") as program:
+                position = partial(committed_offsets, admin, settings.app_id, settings.input_topics)
+                say(f"the whole job, round {number + 1}: ready after {await until_ready(settings, program):.1f} s")
+                sampling = asyncio.create_task(_sample(program.pid, self._warm_up, self._seconds))
+                window = await measure(
+                    program, position, end=self._count, warm_up_s=self._warm_up, window_s=self._seconds
+                )
+                for name, share in (await sampling).items():
+                    self.costs[name].append(share * window.cpu_s_per_million)
+        say(f"  {window.eps:,.0f} events/s, {window.cpu_s_per_million:.1f} CPU s per million")
+        self.windows.append(window)
+        async for letter in committed_records(self._bootstrap, f"{settings.topic_purchases}.dlq"):
+            raise BenchFailed(f"a dead letter: {dict(letter.headers)}")
+        await delete_topics(self._bootstrap, f"whole-{number}")
 
 
 async def _sample(pid: int, warm_up: float, seconds: float) -> dict[str, float]:
@@ -142,3 +171,10 @@ def _show(result: dict[str, Any], about: dict[str, Any]) -> None:
         f"{ours['eps']:,} events/s on one core ({result['delivery']}), {ours['cpu_s_per_million']:.1f} CPU seconds per "
         f"million, {ours['resident_mib']:,} MiB resident with {result['customers']:,} customers"
     )
+    for row in result["peers"].values():
+        console.print(
+            f"for orientation, the small job: {row['title']} {row['eps']:,} events/s, {row['cpu_s_per_million']:.1f} CPU "
+            f"seconds per million"
+        )
+    for name, reason in result["failures"].items():
+        console.print(f"{name} failed: {reason}", markup=False)
