@@ -130,13 +130,16 @@ class CustomerWork:
             resident.settled = False
         else:
             out.telemetry.lateness_ms.append(now_ms - time_ms)
-            if kind.purchase or (kind.asked and applied is Applied.CHANGED):
+            asked = (
+                kind.asked and applied is Applied.CHANGED and self._engine.may_answer(event, resident.customer.messages)
+            )
+            if asked or kind.purchase:
                 if profile is None:
                     profile = self.profile(resident, as_of_ms)
                 case = Case(profile, as_of_ms, self.scorer.score)
                 if kind.purchase:
                     self._alert(case, out)
-                if kind.asked and applied is Applied.CHANGED:
+                if asked:
                     self._ask_rules(case, event, record, now_ms, out)
         if (
             resident.settled

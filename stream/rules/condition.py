@@ -58,6 +58,8 @@ class Condition:
         holds: ``(customer, event, churn) -> bool``; raises `ConditionError`. The arguments are any objects with the
             attributes of the vocabulary; those that `variables` doesn't name are never touched and may be ``None``.
         variables: names of the variables it reads, such as ``churn.probability``.
+        at_least: whole numbers that variables must reach, or it can't hold; who knows better is asked first, and mostly
+            nothing else then.
 
     >>> from types import SimpleNamespace as Facts
     >>> condition = compile_condition("customer.cart_open && customer.cart_value_minor / 100 >= 50")
@@ -65,14 +67,17 @@ class Condition:
     False
     >>> condition.matched(Facts(cart_open=True, cart_value_minor=5_000), None, None)[1]
     Matched(field='customer.cart_value_minor / 100', op='>=', expected=50, actual=50)
+    >>> compile_condition("5 < customer.views_of_product && customer.cart_open").at_least
+    {'customer.views_of_product': 6}
     """
 
-    __slots__ = ("_expression", "holds", "text", "variables")
+    __slots__ = ("_expression", "at_least", "holds", "text", "variables")
 
     def __init__(self, text: str, expression: Expression) -> None:
         self.text = text
         self._expression = expression
         self.variables = frozenset(_variables(expression))
+        self.at_least = _at_least(expression)
         self.holds: Holds = _closure(expression)
 
     def __repr__(self) -> str:
@@ -126,6 +131,29 @@ def _variables(expression: Expression) -> list[str]:
         case _:
             parts = ()
     return [name for part in parts for name in _variables(part)]
+
+
+def _at_least(expression: Expression) -> dict[str, int]:
+    match expression:
+        case Logic(decisive=False):
+            # Errors of other parts don't matter: one part that is false makes the whole false.
+            found: dict[str, int] = {}
+            for part in expression.parts:
+                for name, least in _at_least(part).items():
+                    found[name] = max(least, found.get(name, least))
+            return found
+        case Logic(decisive=True):
+            sides = [_at_least(part) for part in expression.parts]
+            common = set(sides[0]).intersection(*sides[1:])
+            return {name: min(side[name] for side in sides) for name in sorted(common)}
+        case Operation(name=">" | ">=" | "<" | "<=" | "==" as name, arguments=(left, right)):
+            if isinstance(left, Constant):
+                name, left, right = _FLIPPED[name], right, left
+            if isinstance(left, Read) and isinstance(right, Constant) and left.type == "int" and name[0] != "<":
+                return {left.text: int(right.value) + (name == ">")}
+            return {}
+        case _:
+            return {}
 
 
 # -- compiling

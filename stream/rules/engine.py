@@ -32,6 +32,7 @@ from stream.rules.governance import judge, remember
 from stream.rules.rule import Rule, RuleSet
 from stream.rules.schedule import Due
 from stream.rules.vocabulary import ChurnFacts, EventFacts
+from stream.state.messages import MessageLog
 from stream.state.profile import Profile
 
 
@@ -64,7 +65,7 @@ class Case:
 class _Ready:
     """A rule with what its decisions have in common."""
 
-    __slots__ = ("needs_event", "needs_score", "offer", "ref", "rule")
+    __slots__ = ("least_views", "needs_event", "needs_more", "needs_score", "needs_views", "offer", "ref", "rule")
 
     def __init__(self, rule: Rule, rules_version: str) -> None:
         self.rule = rule
@@ -73,6 +74,10 @@ class _Ready:
         roots = {name.partition(".")[0] for name in rule.condition.variables}
         self.needs_event = "event" in roots
         self.needs_score = "churn" in roots
+        self.needs_more = bool(roots - {"event"})
+        """More than the event."""
+        self.needs_views = _VIEWS in rule.condition.variables
+        self.least_views = rule.condition.at_least.get(_VIEWS, 0)
 
 
 class Engine:
@@ -85,16 +90,31 @@ class Engine:
         self._on_event = {kind: self._all_of(triggered) for kind, triggered in rules.on_event.items()}
         self._on_alert = {kind: self._all_of(triggered) for kind, triggered in rules.on_alert.items()}
 
+    def may_answer(self, event: Event, messages: MessageLog) -> bool:
+        """Whether any rule on this kind of event may hold, told with little work: most events end here."""
+        for ready in self._on_event.get(event.kind, ()):  # type: ignore[call-overload]
+            if not ready.needs_more:
+                try:
+                    if ready.rule.condition.holds(None, event_facts(event), None):
+                        return True
+                except ConditionError:
+                    return True
+            elif ready.least_views <= 0 or (
+                (product := product_of(event)) and messages.may_have_views_of(product, ready.least_views)
+            ):
+                return True
+        return False
+
     def on_event(self, case: Case, event: Event, cause: Callable[[], Cause]) -> list[Decision]:
         """What the rules on this kind of event decide."""
         triggered = self._on_event.get(event.kind)  # type: ignore[call-overload]
         if triggered is None:
             return []
-        if product := product_of(event):
-            case.profile.views_of_product = case.profile.views_of(product)
         facts = NOTHING
         decisions: list[Decision] = []
         for ready in triggered:
+            if ready.needs_views and (product := product_of(event)):
+                case.profile.views_of_product = case.profile.views_of(product)
             if ready.needs_event and facts is NOTHING:
                 facts = event_facts(event)
             if (error := self._asked(ready, case, facts)) is not None:
@@ -177,6 +197,7 @@ class Engine:
         )
 
 
+_VIEWS = "customer.views_of_product"
 _NO_EXPERIMENT = Experiment()
 
 

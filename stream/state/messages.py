@@ -179,6 +179,10 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
             at = rows.find(code, at + 1, end * ROW)
         return count
 
+    def may_have_views_of(self, product_id: str, least: int) -> bool:
+        """Whether `views_of` can be that many, told by a look at one byte a message: mostly it can't."""
+        return self.rows[ROW - _CODE :: ROW].count(product_code(product_id) & 0xFF) >= least
+
     def views(self, now_ms: int, days: int = 30) -> int:
         """Product views of the last ``days``."""
         start, end = self._span(now_ms, days)

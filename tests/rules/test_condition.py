@@ -10,11 +10,12 @@ from typing import Any
 import cel
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from stream.rules.checker import MAX_DEPTH, check
 from stream.rules.condition import Condition, ConditionError, InvalidCondition, Matched, compile_condition
 from stream.rules.expression import evaluate
-from tests.rules.expressions import MINUS, expressions, facts, objects
+from tests.rules.expressions import MINUS, NAMES, expressions, facts, objects
 
 ERROR = "error"
 
@@ -220,6 +221,50 @@ def test_conditions_name_the_variables_they_read() -> None:
     condition = compile_condition("churn.labels > 5 ? customer.gaps in [1, customer.f] : !event.channel.contains('x')")
 
     assert {"churn.labels", "customer.gaps", "customer.f", "event.channel"} == condition.variables
+
+
+@pytest.mark.parametrize(
+    ("text", "least"),
+    [
+        ("customer.gaps > 5", {"customer.gaps": 6}),
+        ("5 <= customer.gaps", {"customer.gaps": 5}),
+        ("customer.gaps == 5 && customer.f > 1", {"customer.gaps": 5, "customer.f": 2}),
+        ("customer.gaps > 5 && customer.gaps > 7 && customer.tier == 'high'", {"customer.gaps": 8}),
+        ("customer.gaps > 5 || customer.gaps > 3 && customer.f > 1", {"customer.gaps": 4}),
+        ("customer.gaps > 5 || customer.f > 1", {}),
+        ("!(customer.gaps > 5)", {}),
+        ("customer.gaps < 5 && 5 > customer.f", {}),
+        ("customer.gaps + 1 > 5 && customer.cycle_days > 5.0", {}),
+    ],
+)
+def test_what_variables_must_reach(text: str, least: dict[str, int]) -> None:
+    """Whoever knows that a variable is smaller needn't ask the condition."""
+    assert least == compile_condition(text).at_least
+
+
+BOUNDS = st.builds(
+    lambda left, sign, right, turned: f"({right} {sign} {left})" if turned else f"({left} {sign} {right})",
+    st.sampled_from(NAMES["int"]),
+    st.sampled_from([">", ">=", "<", "<=", "=="]),
+    st.integers(-3, 70).map(str),
+    st.booleans(),
+)
+PARTS = st.recursive(
+    BOUNDS | expressions(depth=1).map(lambda text: text.replace(MINUS, "-")),
+    lambda part: st.builds(lambda a, sign, b: f"({a} {sign} {b})", part, st.sampled_from(["&&", "||"]), part),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=PARTS, roots=facts())
+def test_below_what_a_variable_must_reach_a_condition_is_false(text: str, roots: dict[str, dict[str, Any]]) -> None:
+    """Neither true nor an error, whatever the other variables are."""
+    condition = unchecked(text)
+    values = {f"{root}.{name}": value for root, named in roots.items() for name, value in named.items()}
+
+    if any(values[name] < least for name, least in condition.at_least.items()):
+        assert ours(condition, roots) is False, text
 
 
 def test_a_condition_costs_well_under_a_microsecond() -> None:

@@ -114,6 +114,19 @@ def test_views_of_a_product_since_it_was_bought() -> None:
     assert 0 == log.views_of("pot", START + 5 * DAY)
 
 
+@given(st.lists(st.tuples(st.sampled_from(["view", "buy"]), st.integers(0, 40)), max_size=30))
+def test_a_look_never_sees_fewer_views_than_there_are(steps: list[tuple[str, int]]) -> None:
+    """It is a bound from above, and close: one more view than the log has rows of the product is out of the question."""
+    customer = told(*((what, at * 60, f"p{at % 5}" if what == "view" else (TEA,)) for what, at in steps))
+    log = customer.messages
+
+    for product in ("p0", "p1", "p2", "p3", "p4"):
+        views = log.views_of(product, START + DAY)
+        viewed = sum(what == "view" and f"p{at % 5}" == product for what, at in steps)
+        assert log.may_have_views_of(product, views)
+        assert not log.may_have_views_of(product, viewed + 1)
+
+
 def test_lines_that_mean_nothing_any_more_are_dropped() -> None:
     """After a set or a purchase, in whatever order it arrives, earlier lines are gone from the record."""
     steps: list[Any] = [("add", n, Line(f"p{n}", 1, 100)) for n in range(50)]
