@@ -122,7 +122,7 @@ class CustomerWork:
                 resident.purchases = None
             profile = self.profile(resident, as_of_ms)
             self._count(profile, out)
-        elif memory.population is None:
+        elif not memory.is_counted:
             profile = self.profile(resident, as_of_ms)
             self._count(profile, out)
         if event.backfill:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from zlib import crc32
 import msgspec
 
 from stream.config import Settings
-from stream.errors import NewerVersionError, StateError
+from stream.errors import NewerVersionError
 from stream.events import kinds
 from stream.events.hashing import digest64, hash64
 from stream.events.instants import DAY_MS
@@ -20,6 +19,7 @@ from stream.state import upgrades
 from stream.state.memory import Memory, Population
 from stream.state.messages import MessageLog, Seen, Trace, product_code
 from stream.state.orders import Applied, OrderBook
+from stream.state.part import DAMAGE, AtRest, empty, part, unreadable
 from stream.state.person import Answer, Person, keep_answer
 
 VERSION = 2
@@ -36,8 +36,12 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     """Input topic number → offset of the last record applied."""
     memory: Memory = msgspec.field(default_factory=Memory)
     messages: MessageLog = msgspec.field(default_factory=MessageLog)
-    orders: OrderBook = msgspec.field(default_factory=OrderBook)
+    _orders: AtRest = empty(OrderBook)
     person: Person = msgspec.field(default_factory=Person)
+
+    @part
+    def orders(self) -> OrderBook:  # type: ignore[empty-body]
+        """All that is remembered of the orders."""
 
     def apply(self, event: Event, settings: Settings) -> Applied | Seen:
         """Folds an event into the facts, once; says what became of it. Never looks at decisions or clocks."""
@@ -259,8 +263,6 @@ _head = msgspec.msgpack.Decoder(Head)
 _version = msgspec.msgpack.Decoder(_Version)
 _CURRENT = _encode(Customer())[:2]
 """How every record of this version starts: the length of the array and the version."""
-_DAMAGE = (msgspec.DecodeError, LookupError, TypeError, ValueError, OverflowError, struct.error)
-"""What bytes that are no record of ours, or a damaged one, raise on the way."""
 
 
 def encode(customer: Customer) -> bytes:
@@ -272,8 +274,8 @@ def head(value: bytes) -> Head:
     """The head of an encoded record of any version; raises as `decode` does."""
     try:
         return _head.decode(value if value[:2] == _CURRENT else _upgraded(value))
-    except _DAMAGE as error:
-        raise StateError(f"a stored customer record can't be read: {error}") from error
+    except DAMAGE as error:
+        raise unreadable(error) from error
 
 
 def decode(value: bytes) -> Customer:
@@ -283,8 +285,8 @@ def decode(value: bytes) -> Customer:
     """
     try:
         return _decoder.decode(value if value[:2] == _CURRENT else _upgraded(value))
-    except _DAMAGE as error:
-        raise StateError(f"a stored customer record can't be read: {error}") from error
+    except DAMAGE as error:
+        raise unreadable(error) from error
 
 
 def _upgraded(value: bytes) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from stream.state.part import NOTHING, AtRest, empty, part
+
 
 class Population(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a customer contributes to the population's histograms; kept so that it can be taken out again."""
@@ -20,15 +22,11 @@ class Population(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Memory(msgspec.Struct, array_like=True, gc=False):
     """Decisions about one customer."""
 
-    population: Population | None = None
+    _population: AtRest = NOTHING
     """First, for `stream.state.customer.Head`: a population is counted without decoding the rest."""
-    fired: dict[str, tuple[str, int]] = {}
-    """Timer rule id → (last occurrence decided, when it was due): an occurrence is decided once, and one that was due
-    earlier is over, even if a cancelled order makes it the latest again."""
-    decided_ms: dict[str, int] = {}
-    """Rule id → instant of its last published action, for cool-downs."""
-    sent_ms: list[int] = []
-    """Instants of the newest published actions that count towards the frequency cap, ascending."""
+    _fired: AtRest = empty(dict)
+    _decided_ms: AtRest = empty(dict)
+    _sent_ms: AtRest = empty(list)
     score: float = -1.0
     """The last churn probability, −1 when never scored."""
     alert_armed: bool = False
@@ -37,10 +35,36 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
     """Instant up to which reviews (tiers, scores) have been done."""
     grid_ms: int = 0
     """Instant up to which the calendar of churn snapshots has been done."""
-    snapshots: list[bytes] = []
-    """Open churn snapshots, oldest first, encoded by `stream.churn`."""
+    _snapshots: AtRest = empty(list)
     history_until_ms: int = 0
     """Timers due up to this instant come from imported history and never fire."""
     timed_by: int = 0
     """Which timers the record's ``next_due_ms`` was found with (a hash of rules and settings): while they are the same, an event
     that moves none of them need not look at any. 0: it has to be found anew."""
+
+    @part
+    def population(self) -> Population | None:
+        """What the customer contributes to the population, ``None`` until they are counted."""
+
+    @property
+    def is_counted(self) -> bool:
+        """There is a ``population``; told without opening it."""
+        population: object = self._population
+        return population is not None and population != NOTHING
+
+    @part
+    def fired(self) -> dict[str, tuple[str, int]]:  # type: ignore[empty-body]
+        """Timer rule id → (last occurrence decided, when it was due): an occurrence is decided once, and one that was due
+        earlier is over, even if a cancelled order makes it the latest again."""
+
+    @part
+    def decided_ms(self) -> dict[str, int]:  # type: ignore[empty-body]
+        """Rule id → instant of its last published action, for cool-downs."""
+
+    @part
+    def sent_ms(self) -> list[int]:  # type: ignore[empty-body]
+        """Instants of the newest published actions that count towards the frequency cap, ascending."""
+
+    @part
+    def snapshots(self) -> list[bytes]:  # type: ignore[empty-body]
+        """Open churn snapshots, oldest first, encoded by `stream.churn`."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from stream.state.ordered import put
+from stream.state.part import NOTHING, AtRest, empty, part
 
 MOST_FEEDBACK = 16
 """Answers kept of each kind. Fewer: no trend can be read; more: a survey bot grows the record."""
@@ -51,58 +52,75 @@ class Person(msgspec.Struct, array_like=True, gc=False):
     active_day: int = 0
     active_bits: int = 0
     """Bit i: active on UTC day ``active_day`` − i."""
-    traits: dict[str, tuple[int, str]] = {}
-    """Trait → (time_ms, value): region, language, timezone, birthday, level."""
-    consent: dict[str, tuple[int, bool]] = {}
-    """Channel (or ``*``) → (time_ms, granted)."""
-    voice: Voice | None = None
-    """Feedback, ``None`` until there is some."""
+    _traits: AtRest = empty(dict)
+    _consent: AtRest = empty(dict)
+    _voice: AtRest = NOTHING
+
+    @part
+    def traits(self) -> dict[str, tuple[int, str]]:  # type: ignore[empty-body]
+        """Trait → (time_ms, value): region, language, timezone, birthday, level."""
+
+    @part
+    def consent(self) -> dict[str, tuple[int, bool]]:  # type: ignore[empty-body]
+        """Channel (or ``*``) → (time_ms, granted)."""
+
+    @part
+    def voice(self) -> Voice | None:
+        """Feedback, ``None`` until there is some."""
 
     @property
     def nps(self) -> Sequence[Answer]:
         """NPS answers, ascending by time."""
-        return self.voice.nps if self.voice is not None else ()
+        voice = self.voice
+        return voice.nps if voice is not None else ()
 
     @property
     def csat(self) -> Sequence[Answer]:
         """CSAT answers, ascending by time."""
-        return self.voice.csat if self.voice is not None else ()
+        voice = self.voice
+        return voice.csat if voice is not None else ()
 
     @property
     def ratings(self) -> Sequence[Answer]:
         """Product ratings, ascending by time."""
-        return self.voice.ratings if self.voice is not None else ()
+        voice = self.voice
+        return voice.ratings if voice is not None else ()
 
     @property
     def complaints(self) -> Mapping[int, tuple[int, int]]:
         """Hash of the complaint id → (opened_ms, resolved_ms); 0 means not seen."""
-        return self.voice.complaints if self.voice is not None else {}
+        voice = self.voice
+        return voice.complaints if voice is not None else {}
 
     def speaks(self) -> Voice:
         """The feedback, to be added to."""
-        if self.voice is None:
-            self.voice = Voice()
-        return self.voice
+        voice = self.voice
+        if voice is None:
+            voice = self.voice = Voice()
+        return voice
 
     def set_trait(self, name: str, time_ms: int, value: str) -> None:
         """Remembers a trait unless a later event has said otherwise."""
-        if value and (name not in self.traits or (time_ms, value) > self.traits[name]):
-            put(self.traits, name, (time_ms, value))
+        traits = self.traits
+        if value and (name not in traits or (time_ms, value) > traits[name]):
+            put(traits, name, (time_ms, value))
 
     def trait(self, name: str) -> str:
         """The value of a trait, empty when unknown."""
-        return self.traits[name][1] if name in self.traits else ""
+        known = self.traits.get(name)
+        return "" if known is None else known[1]
 
     def set_consent(self, channel: str, time_ms: int, granted: bool) -> None:
         """Remembers a choice; at the same instant a refusal wins over a permission."""
-        known = self.consent.get(channel)
+        consent = self.consent
+        known = consent.get(channel)
         if known is not None and (time_ms, not granted) <= (known[0], not known[1]):
             return
-        put(self.consent, channel, (time_ms, granted))
-        if len(self.consent) > MOST_CHANNELS:
-            named = [name for name in self.consent if name != "*"]
+        put(consent, channel, (time_ms, granted))
+        if len(consent) > MOST_CHANNELS:
+            named = [name for name in consent if name != "*"]
             if len(named) > MOST_CHANNELS:
-                del self.consent[min(named, key=lambda name: (self.consent[name][0], name))]
+                del consent[min(named, key=lambda name: (consent[name][0], name))]
 
     def may_contact(self, channel: str, default: bool) -> bool:
         """May this customer be contacted on a channel? The later of the channel's and the general choice counts.
@@ -111,7 +129,8 @@ class Person(msgspec.Struct, array_like=True, gc=False):
         >>> person.may_contact("email", False), person.may_contact("sms", True)
         (True, False)
         """
-        choices = [self.consent[c] for c in (channel, "*") if c in self.consent]
+        consent = self.consent
+        choices = [consent[c] for c in (channel, "*") if c in consent]
         if not choices:
             return default
         return max(choices, key=lambda choice: (choice[0], not choice[1]))[1]
@@ -128,9 +147,10 @@ class Person(msgspec.Struct, array_like=True, gc=False):
 
     def open_complaints(self) -> list[int]:
         """Opening instants of complaints that are still open, oldest first."""
-        if self.voice is None:
+        complaints = self.complaints
+        if not complaints:
             return []
-        return sorted(opened for opened, resolved in self.complaints.values() if opened and resolved < opened)
+        return sorted(opened for opened, resolved in complaints.values() if opened and resolved < opened)
 
     def seen(self, time_ms: int) -> None:
         """Something about the customer happened at this instant."""

@@ -15,6 +15,7 @@ from stream.state.customer import VERSION, Customer, decode, encode, head
 from stream.state.memory import Population
 from stream.state.messages import ROW, Seen
 from stream.state.orders import Applied
+from tests.state.parts import opened
 
 START = 1_767_225_600_000
 DAY = 86_400_000
@@ -110,7 +111,7 @@ def test_a_record_of_version_1_is_what_todays_code_would_have_built() -> None:
         rows[at : at + 8] + bytes(4) + rows[at + 12 : at + ROW] for at in range(0, len(rows), ROW)
     )
 
-    assert expected == decode(VERSION_1)
+    assert expected == opened(decode(VERSION_1))
     assert encode(expected) == encode(decode(VERSION_1))
 
 
