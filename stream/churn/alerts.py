@@ -67,16 +67,27 @@ def decide(
     buyers are judged by half the horizon.
     """
     if not profile.bought:
-        return AlertDecision(Reason.NEVER_BOUGHT, False)
+        return _NEVER_BOUGHT
     if model.abstained:
-        return AlertDecision(Reason.ABSTAINED, armed)
+        return _ABSTAINED_ARMED if armed else _ABSTAINED
     if probability < settings.churn_threshold:
-        return AlertDecision(Reason.BELOW_THRESHOLD, True)
+        return _BELOW_THRESHOLD
     if not armed:
-        return AlertDecision(Reason.NOT_ARMED, False)
+        return _NOT_ARMED
     if profile.recency_days < settings.churn_quiet_days:
-        return AlertDecision(Reason.RECENT_PURCHASE, True)
+        return _RECENT_PURCHASE
     usual_days = profile.cycle_days or population_cycle_days or float(settings.churn_horizon_days)
     if profile.recency_days < SILENCE_SHARE * usual_days:
-        return AlertDecision(Reason.SILENCE_TOO_SHORT, True)
-    return AlertDecision(Reason.ALERT, False)
+        return _SILENCE_TOO_SHORT
+    return _ALERT
+
+
+# One of these is the answer to every visit and every purchase.
+_NEVER_BOUGHT = AlertDecision(Reason.NEVER_BOUGHT, False)
+_ABSTAINED = AlertDecision(Reason.ABSTAINED, False)
+_ABSTAINED_ARMED = AlertDecision(Reason.ABSTAINED, True)
+_BELOW_THRESHOLD = AlertDecision(Reason.BELOW_THRESHOLD, True)
+_NOT_ARMED = AlertDecision(Reason.NOT_ARMED, False)
+_RECENT_PURCHASE = AlertDecision(Reason.RECENT_PURCHASE, True)
+_SILENCE_TOO_SHORT = AlertDecision(Reason.SILENCE_TOO_SHORT, True)
+_ALERT = AlertDecision(Reason.ALERT, False)

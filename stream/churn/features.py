@@ -11,6 +11,7 @@ import zlib
 from bisect import bisect_left, bisect_right
 from enum import StrEnum
 from math import log, log1p
+from operator import itemgetter
 
 import msgspec
 
@@ -103,27 +104,55 @@ def vector(profile: Profile, horizon_days: int) -> tuple[float, ...]:
 
     ``horizon_days`` is the span that is predicted; only the anniversary looks at it.
     """
-    purchases, today, as_of_ms = profile.purchases, profile.day, profile.as_of_ms
+    purchases, today = profile.purchases, profile.day
     customer = profile.customer
     person, messages = customer.person, customer.messages
-    known = purchases.memo
+    known: _Bought | None = purchases.memo
     if known is None or known[0] != today or known[1] != horizon_days:
-        known = purchases.memo = (today, horizon_days, *_of_days(purchases.days, today, horizon_days))
+        known = purchases.memo = _of_purchases(profile, horizon_days)
+    _, _, bought, silence, bought_on, returns = known
+    visits = person.active_days(today) - bought_on
+    seen_since = silence - log1p(profile.days_since_activity)
+    nps = rating = complaints = 0.0
+    if person.voice is not None:
+        nps = profile.last_nps - 7.0 if profile.last_nps >= 0 else 0.0
+        rating = profile.last_rating - 4.0 if profile.last_rating > 0.0 else 0.0
+        complaints = log1p(profile.open_complaints)
+    return (
+        *bought,
+        log1p(messages.views(profile.as_of_ms)),
+        log1p(visits) if visits > 0 else 0.0,
+        max(0.0, seen_since),
+        1.0 if messages.carts and profile.cart_open else 0.0,
+        returns,
+        nps,
+        rating,
+        complaints,
+    )
+
+
+_Bought = tuple[int, int, tuple[float, ...], float, int, float]
+"""UTC day and horizon that hold, the first 11 figures, silence, days of the last 30 with a purchase, returns."""
+
+
+def _of_purchases(profile: Profile, horizon_days: int) -> _Bought:
+    """What depends on nothing but orders and the UTC day; most of the vector, and the same for a whole day."""
+    purchases, today = profile.purchases, profile.day
+    known = purchases.days_memo
+    if known is None or known[0] != today or known[1] != horizon_days:
+        known = purchases.days_memo = (today, horizon_days, *_of_days(purchases.days, today, horizon_days))
     _, _, momentum_60d, momentum_180d, anniversaries, bought_on = known
     recency_days = profile.recency_days
     tenure_days = profile.tenure_days
     lifetime = purchases.lifetime
     orders = lifetime.frequency or 1
+    minor = lifetime.monetary_minor
     bounded_days = min(_ANCIENT_DAYS, recency_days)
     silence = log1p(bounded_days)
     repeats = log1p(orders - 1)
     cycle_days = purchases.cycle_days
     overdue = silence - log1p(cycle_days) if cycle_days > 0.0 else 0.0
-    visits = person.active_days(today) - bought_on
-    seen_since = silence - log1p(profile.days_since_activity)
-    nps, rating = profile.last_nps, profile.last_rating
-    complaints = person.open_complaints()
-    return (
+    bought = (
         silence,
         silence * silence,
         overdue,
@@ -133,17 +162,11 @@ def vector(profile: Profile, horizon_days: int) -> tuple[float, ...]:
         1.0 if tenure_days <= recency_days else 0.0,
         momentum_60d,
         momentum_180d,
-        log1p(max(0, lifetime.monetary_minor) / orders),
+        log1p(minor / orders) if minor > 0 else 0.0,
         anniversaries,
-        log1p(messages.views(as_of_ms)),
-        log1p(visits) if visits > 0 else 0.0,
-        max(0.0, seen_since),
-        1.0 if profile.cart_open else 0.0,
-        log1p(profile.refunds_365d),
-        nps - 7.0 if nps >= 0 else 0.0,
-        rating - 4.0 if rating > 0.0 else 0.0,
-        log1p(len(complaints)) if complaints else 0.0,
     )
+    returns = log1p(profile.refunds_365d) if profile.customer.orders.marks else 0.0
+    return today, horizon_days, bought, silence, bought_on, returns
 
 
 def _of_days(days: tuple[int, ...], today: int, horizon_days: int) -> tuple[float, float, float, int]:
@@ -151,12 +174,19 @@ def _of_days(days: tuple[int, ...], today: int, horizon_days: int) -> tuple[floa
     ages = [today - day for day in days[-_NEWEST_DAYS:]]
     if ages and ages[0] > _ANCIENT_DAYS:
         ages = [min(age, _ANCIENT_DAYS) for age in ages]
+    if len(ages) > 1:
+        lights = itemgetter(*ages)
+        light_60d, light_180d = sum(lights(_LIGHT_60D)), sum(lights(_LIGHT_180D))
+    else:
+        light_60d, light_180d = sum([_LIGHT_60D[age] for age in ages]), sum([_LIGHT_180D[age] for age in ages])
+    anniversaries = 0
     year_ago = today - _YEAR_DAYS
-    anniversaries = bisect_left(days, year_ago + horizon_days) - bisect_left(days, year_ago)
+    if days and days[0] < year_ago + horizon_days:
+        anniversaries = bisect_left(days, year_ago + horizon_days) - bisect_left(days, year_ago)
     return (
-        log(_FAINT + sum([_LIGHT_60D[age] for age in ages])),
-        log(_FAINT + sum([_LIGHT_180D[age] for age in ages])),
-        float(min(anniversaries, 3)),
+        log(_FAINT + light_60d),
+        log(_FAINT + light_180d),
+        float(min(3, anniversaries)),
         len(days) - bisect_right(days, today - 30),
     )
 

@@ -43,25 +43,33 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 
 def decode(data: bytes) -> Snapshot:
     """The snapshot in bytes; `StateError` when there is none."""
-    if len(data) < _HEAD.size:
-        raise StateError(f"a churn snapshot of {len(data)} bytes is too short")
-    layout, day, score = _HEAD.unpack_from(data)
+    layout, day, score = _head(data)
     return Snapshot(day, score, data[_HEAD.size :], layout)
 
 
 def take(
-    profile: Profile, model: FrozenModel | None, horizon_days: int, values: Sequence[float] | None = None
+    profile: Profile, model: FrozenModel | None, horizon_days: int, scored: tuple[Sequence[float], float] | None = None
 ) -> Snapshot:
-    """A snapshot of a customer who has bought, as of the profile's instant. ``values``: the features, if known already."""
-    if values is None:
-        values = vector(profile, horizon_days)
-    score = model.probability(values) if model is not None and model.labels else UNSCORED
+    """A snapshot of a customer who has bought, as of the profile's instant. ``scored``: features and P(churn), if known
+    already."""
+    if scored is None:
+        values: Sequence[float] = vector(profile, horizon_days)
+        score = UNSCORED if model is None else model.probability(values)
+    else:
+        values, score = scored
+    if model is None or not model.labels:
+        score = UNSCORED
     return Snapshot(-(-profile.as_of_ms // DAY_MS), score, pack(values))
 
 
 def matures_ms(snapshot: Snapshot, horizon_days: int) -> int:
     """The instant from which the label is known: the midnight that ends the horizon."""
     return (snapshot.day + horizon_days) * DAY_MS
+
+
+def is_open(data: bytes, horizon_days: int, now_ms: int) -> bool:
+    """Is the label of the snapshot in bytes not known yet? Most are, so this looks at nothing but its day."""
+    return (_head(data)[1] + horizon_days) * DAY_MS > now_ms
 
 
 def mature(snapshot: Snapshot, customer: str, purchase_days: Sequence[int], horizon_days: int) -> Example | None:
@@ -77,3 +85,10 @@ def mature(snapshot: Snapshot, customer: str, purchase_days: Sequence[int], hori
     return Example(
         snapshot.day * DAY_MS, customer, snapshot.day + horizon_days, not bought, snapshot.score, snapshot.values
     )
+
+
+def _head(data: bytes) -> tuple[int, int, float]:
+    if len(data) < _HEAD.size:
+        raise StateError(f"a churn snapshot of {len(data)} bytes is too short")
+    layout, day, score = _HEAD.unpack_from(data)
+    return layout, day, score

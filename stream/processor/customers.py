@@ -42,6 +42,7 @@ from stream.state.memory import Memory, Population
 from stream.state.messages import Seen
 from stream.state.orders import Applied
 from stream.state.profile import Profile, Standing
+from stream.state.purchases import Purchases
 
 HISTORY_HOLD_MS = 3_600_000
 """How long after the last imported record of a customer its past is taken as complete. Shorter: a slow import of unsorted
@@ -58,6 +59,9 @@ class _Kind(NamedTuple):
     """A rule is triggered by it."""
 
 
+_CHANGED = Applied.CHANGED
+"""Names of this module are found three times as fast as members of an `enum.Enum`."""
+_PROSPECT = Standing(PROSPECT, PROSPECTS)
 _ORDERS = (Purchase, Refund, Cancellation)
 _CARTS = (Purchase, CartAdded, CartRemoved, CartViewed)
 
@@ -77,7 +81,7 @@ class CustomerWork:
         self._settings = settings
         self._engine = Engine(rules, settings)
         self._schedule = Schedule(rules, settings)
-        self._by_activity = "last_activity" in self._schedule.anchors
+        self._by_activity = "last_activity" in self._schedule.on_person.anchors
         self.timed_by = _timed_by(rules, settings)
         """What the due instants of this shop depend on besides the customer."""
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
@@ -107,17 +111,16 @@ class CustomerWork:
 
         Returns when something about the customer is due next, 0 for never.
         """
-        kind = self._kinds[type(event)]
+        orders, is_purchase, moves_cart, asked = self._kinds[type(event)]
         time_ms = event.time_ms
-        as_of_ms = max(time_ms, now_ms)
-        memory = resident.customer.memory
+        as_of_ms = max(now_ms, time_ms)
+        customer = resident.customer
+        memory = customer.memory
         profile: Profile | None = None
-        if kind.orders:
+        if orders:
             purchases = resident.purchases
             if purchases is not None and not (
-                kind.purchase
-                and applied is Applied.CHANGED
-                and purchases.bought_again(time_ms, self._settings.memory_days)
+                is_purchase and applied is _CHANGED and purchases.bought_again(time_ms, self._settings.memory_days)
             ):
                 resident.purchases = None
             profile = self.profile(resident, as_of_ms)
@@ -130,40 +133,42 @@ class CustomerWork:
             resident.settled = False
         else:
             out.telemetry.lateness_ms.append(now_ms - time_ms)
-            asked = (
-                kind.asked and applied is Applied.CHANGED and self._engine.may_answer(event, resident.customer.messages)
-            )
-            if asked or kind.purchase:
+            asked = asked and applied is _CHANGED and self._engine.may_answer(event, customer.messages)
+            if is_purchase or asked:
                 if profile is None:
                     profile = self.profile(resident, as_of_ms)
                 case = Case(profile, as_of_ms, self.scorer.score)
-                if kind.purchase:
+                if is_purchase:
                     self._alert(case, out)
                 if asked:
                     self._ask_rules(case, event, record, now_ms, out)
         if (
             resident.settled
             and as_of_ms >= resident.as_of_ms
-            and resident.created_ms == resident.customer.person.created_ms
+            and resident.created_ms == customer.person.created_ms
             and not self._by_activity
         ):
-            cart = kind.cart or (resident.cart_due_ms and resident.forgotten_ms != resident.customer.messages.floor_ms)
-            if not (cart or kind.orders):
+            if not (
+                orders or moves_cart or (resident.cart_due_ms and resident.forgotten_ms != customer.messages.floor_ms)
+            ):
                 resident.as_of_ms = as_of_ms
                 return resident.due_ms
             if resident.orders_due_ms != UNKNOWN_MS:
-                return self._moved_due_ms(resident, profile or self.profile(resident, as_of_ms), kind.orders)
+                return self._moved_due_ms(resident, profile or self.profile(resident, as_of_ms), orders)
         return self.next_due_ms(resident, profile or self.profile(resident, as_of_ms))
 
     def due(self, resident: Resident, now_ms: int, out: Outcome) -> int:
         """Does everything that is due about a customer up to ``now_ms``; returns when something is due next."""
         memory = resident.customer.memory
         profile = self.profile(resident, now_ms)
+        customer_hash = resident.hash
         visited_ms = memory.grid_ms
-        if now_ms >= self._held_until_ms(memory):
+        held_until_ms = self._held_until_ms(memory)
+        if now_ms >= held_until_ms:
             self.catch_up_calendar(resident, profile, out)
         case = Case(profile, now_ms, self.scorer.score)
-        review_ms = self._next_review(profile, memory, resident.hash)
+        purchases = profile.purchases
+        review_ms = self._next_review(purchases, memory, customer_hash)
         if review_ms <= now_ms:
             out.telemetry.timer_delay_ms.append(now_ms - review_ms)
             visited_ms = -1
@@ -171,30 +176,29 @@ class CustomerWork:
             memory.reviewed_ms = now_ms
             self._count(profile, out)
             self._alert(case, out)
-        next_ms = self.next_due_ms(resident, profile)
-        if 0 < next_ms <= now_ms:  # calendar and reviews are done up to now, so these are timers
-            timers = self._schedule.due(profile, memory, resident.hash, now_ms)
+            review_ms = self._next_review(purchases, memory, customer_hash)
+        timers, timer_ms = self._schedule.due(profile, memory, customer_hash, now_ms)
+        if timers:
             out.telemetry.timer_delay_ms.extend([now_ms - timer.due_ms for timer in timers])
             self._publish(self._engine.on_due(case, timers), out)
-            next_ms = self.next_due_ms(resident, profile)
-        return next_ms
+        grid_ms = self._next_grid(purchases, memory, customer_hash)
+        grid_ms = max(grid_ms, held_until_ms)
+        self._settle(resident, now_ms)
+        resident.orders_due_ms = UNKNOWN_MS
+        resident.cart_due_ms = UNKNOWN_MS if resident.customer.messages.carts else 0
+        earliest_ms = min(review_ms, timer_ms, grid_ms)
+        resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
+        return resident.due_ms
 
     def next_due_ms(self, resident: Resident, profile: Profile) -> int:
         """When something about the customer is due next, 0 for never; found out anew."""
         customer = resident.customer
-        memory, person, messages = customer.memory, customer.person, customer.messages
-        next_ms = self._schedule.next_ms
-        other_ms = next_ms("profile_created", person.created_ms, profile, memory, resident.hash)
-        if self._by_activity:
-            other_ms = min(other_ms, next_ms("last_activity", person.last_activity_ms, profile, memory, resident.hash))
-        resident.other_due_ms = other_ms
-        resident.created_ms = person.created_ms
-        # What is dated ahead of the clock comes into view by itself later on, what an import brought may be released at any
-        # time: then the next event has to look again.
-        resident.settled = (
-            messages.newest_ms() <= profile.as_of_ms and memory.history_until_ms <= self.history_released_ms
-        )
-        memory.timed_by = self.timed_by if resident.settled and not memory.history_until_ms else 0
+        memory, person = customer.memory, customer.person
+        resident.other_due_ms = NEVER_MS
+        if self._schedule.on_person:
+            instants = {"profile_created": person.created_ms, "last_activity": person.last_activity_ms}
+            resident.other_due_ms = self._schedule.on_person.next_ms(instants, profile, memory, resident.hash)
+        self._settle(resident, profile.as_of_ms)
         return self._moved_due_ms(resident, profile, True)
 
     def catch_up_calendar(self, resident: Resident, profile: Profile, out: Outcome) -> None:
@@ -204,7 +208,7 @@ class CustomerWork:
         After downtime, or in imported history, several instants may have passed: each is done as of its own time.
         """
         memory = resident.customer.memory
-        while (grid_ms := self._next_grid(profile, memory, resident.hash)) <= profile.as_of_ms:
+        while (grid_ms := self._next_grid(profile.purchases, memory, resident.hash)) <= profile.as_of_ms:
             at = profile if grid_ms == profile.as_of_ms else self.profile(resident, grid_ms)
             memory.grid_ms = grid_ms
             before = len(self.scorer.matured)
@@ -215,15 +219,32 @@ class CustomerWork:
     # -- inside
 
     def _judge(self, profile: Profile) -> Standing:
-        year = profile.purchases.year(profile.day)
-        recency = profile.recency_days if profile.bought else None
-        tier = tier_of(recency, year.frequency, year.monetary_minor / self._major)
-        if recency is None:
-            return Standing(tier, PROSPECTS)
+        purchases, day = profile.purchases, profile.day
+        last_ms = purchases.last_ms
+        if last_ms is None:
+            return _PROSPECT
+        year = purchases.year(day)
+        frequency, monetary_minor = year.frequency, year.monetary_minor
+        recency = profile.recency_days
+        tier = tier_of(recency, frequency, monetary_minor / self._major)
         if self.thresholds is None:
             return Standing(tier)
-        r, f, m = self.thresholds.scores(profile.day - recency, year.frequency, year.monetary_minor)
+        r, f, m = self.thresholds.scores(day - recency, frequency, monetary_minor)
         return Standing(tier, segment_of(r, f, m), r, f, m)
+
+    def _settle(self, resident: Resident, as_of_ms: int) -> None:
+        """Whether what is found out about due instants now will hold for the events to come."""
+        customer = resident.customer
+        memory = customer.memory
+        resident.created_ms = customer.person.created_ms
+        resident.as_of_ms = as_of_ms
+        resident.forgotten_ms = customer.messages.floor_ms
+        # What is dated ahead of the clock comes into view by itself later on, what an import brought may be released at any
+        # time: then the next event has to look again.
+        resident.settled = (
+            customer.messages.newest_ms() <= as_of_ms and memory.history_until_ms <= self.history_released_ms
+        )
+        memory.timed_by = self.timed_by if resident.settled and not memory.history_until_ms else 0
 
     def _moved_due_ms(self, resident: Resident, profile: Profile, orders: bool) -> int:
         """As `next_due_ms`, when nothing can have moved but what hangs on the cart and, perhaps, on orders."""
@@ -232,9 +253,9 @@ class CustomerWork:
         resident.as_of_ms = profile.as_of_ms
         resident.forgotten_ms = messages.floor_ms
         cart_ms = NEVER_MS
-        if messages.carts:
-            cart_ms = profile.cart_changed_ms if profile.cart_open else 0
-            cart_ms = self._schedule.next_ms("cart_changed", cart_ms, profile, memory, resident.hash)
+        if messages.carts and profile.cart_open:
+            instants = {"cart_changed": profile.cart_changed_ms}
+            cart_ms = self._schedule.on_cart.next_ms(instants, profile, memory, resident.hash)
         resident.cart_due_ms = 0 if cart_ms == NEVER_MS else cart_ms
         if orders:
             resident.orders_due_ms = self._orders_due_ms(resident, profile)
@@ -249,18 +270,17 @@ class CustomerWork:
         if last_ms is None or first_ms is None:
             return NEVER_MS
         memory, customer_hash = resident.customer.memory, resident.hash
-        next_ms = self._schedule.next_ms
-        expected = purchases.expected_next_day
-        grid_ms = self._next_grid(profile, memory, customer_hash)
-        return min(
-            next_ms("last_purchase", last_ms, profile, memory, customer_hash),
-            next_ms("first_purchase", first_ms, profile, memory, customer_hash),
-            next_ms(
-                "expected_purchase", None if expected is None else expected * DAY_MS, profile, memory, customer_hash
-            ),
-            self._next_review(profile, memory, customer_hash),
-            grid_ms if grid_ms == NEVER_MS else max(grid_ms, self._held_until_ms(memory)),
-        )
+        expected_day = purchases.expected_next_day
+        instants = {
+            "last_purchase": last_ms,
+            "first_purchase": first_ms,
+            "expected_purchase": 0 if expected_day is None else expected_day * DAY_MS,
+        }
+        timer_ms = self._schedule.on_orders.next_ms(instants, profile, memory, customer_hash)
+        review_ms = self._next_review(purchases, memory, customer_hash)
+        grid_ms = self._next_grid(purchases, memory, customer_hash)
+        held_until_ms = self._held_until_ms(memory)
+        return min(timer_ms, review_ms, max(held_until_ms, grid_ms))
 
     def _ask_rules(self, case: Case, event: Event, record: Record, now_ms: int, out: Outcome) -> None:
         decisions = self._engine.on_event(case, event, lambda: _cause(event, record))
@@ -274,20 +294,21 @@ class CustomerWork:
         history_ms = memory.history_until_ms
         return history_ms + HISTORY_HOLD_MS if history_ms > self.history_released_ms else 0
 
-    def _next_review(self, profile: Profile, memory: Memory, customer_hash: int) -> int:
-        last_ms = profile.purchases.last_ms
+    def _next_review(self, purchases: Purchases, memory: Memory, customer_hash: int) -> int:
+        last_ms = purchases.last_ms
         if last_ms is None:
             return NEVER_MS
         after_ms = max(memory.reviewed_ms, memory.history_until_ms, last_ms)
         spread_ms = self._settings.timer_spread_ms
         return next_review_ms(last_ms, after_ms, customer_hash, spread_ms, watched=memory.alert_armed) or NEVER_MS
 
-    def _next_grid(self, profile: Profile, memory: Memory, customer_hash: int) -> int:
-        first_ms, last_ms = profile.purchases.first_ms, profile.purchases.last_ms
+    def _next_grid(self, purchases: Purchases, memory: Memory, customer_hash: int) -> int:
+        first_ms, last_ms = purchases.first_ms, purchases.last_ms
         if first_ms is None or last_ms is None:
             return NEVER_MS
         scorer = self.scorer
-        grid_ms = next_grid_ms(customer_hash, max(memory.grid_ms, first_ms), scorer.period_ms)
+        after_ms = memory.grid_ms
+        grid_ms = next_grid_ms(customer_hash, max(first_ms, after_ms), scorer.period_ms)
         return NEVER_MS if grid_ms > last_ms + scorer.interest_ms and not memory.snapshots else grid_ms
 
     def _count(self, profile: Profile, out: Outcome) -> None:
@@ -307,9 +328,12 @@ class CustomerWork:
         if now == before:
             return
         memory.population = now
-        if before is not None:
-            self.histograms.count(before, -1)
-        self.histograms.count(now, +1)
+        if before is None:
+            self.histograms.count(now, +1)
+        else:
+            self.histograms.move(before, now)
+            if before.tier == now.tier and before.segment == now.segment:
+                return
         telemetry = out.telemetry
         if before is None or before.tier != now.tier:
             telemetry.customers_by_tier[now.tier] += 1
@@ -319,7 +343,7 @@ class CustomerWork:
             telemetry.customers_by_segment[now.segment] += 1
             if before is not None:
                 telemetry.customers_by_segment[before.segment] -= 1
-        if (before.tier, before.segment) == (now.tier, now.segment) if before else now.tier == PROSPECT:
+        if before is None and now.tier == PROSPECT:
             return
         telemetry.tier_changes[(before.tier if before else "", now.tier)] += 1
         changed_at = to_text(profile.as_of_ms)
@@ -334,11 +358,11 @@ class CustomerWork:
                     previous_tier=before.tier if before else None,
                     segment=now.segment,
                     previous_segment=before.segment if before else None,
-                    r=profile.r,
-                    f=profile.f,
-                    m=profile.m,
+                    r=standing.r,
+                    f=standing.f,
+                    m=standing.m,
                     thresholds_day=None if self.thresholds is None else to_text(self.thresholds.day * DAY_MS)[:10],
-                    reason=why(recency, profile.frequency_365d, profile.monetary_365d_minor / self._major),
+                    reason=why(recency, year.frequency, year.monetary_minor / self._major),
                 )
             )
         )

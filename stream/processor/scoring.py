@@ -10,7 +10,7 @@ from stream.churn.examples import Example
 from stream.churn.explain import reasons, sentence
 from stream.churn.features import NAMES, vector
 from stream.churn.model import FrozenModel
-from stream.churn.snapshots import MOST_OPEN, decode, mature, matures_ms, take
+from stream.churn.snapshots import MOST_OPEN, UNSCORED, decode, is_open, mature, take
 from stream.config import Settings
 from stream.events.instants import DAY_MS, to_text
 from stream.rules.engine import Case, Score, state_ref
@@ -34,12 +34,14 @@ class Scorer:
         self.interest_ms = interest_ms(self._horizon_days)
         self.matured: list[Example] = []
         self._latest: tuple[Profile | None, tuple[float, ...]] = (None, ())
+        self._scored: tuple[tuple[float, ...], float] = ((), 0.0)
 
     def follow(self, model: FrozenModel | None) -> None:
         """Uses another version from now on; one that was made for other features or another horizon is none."""
         if model is not None and not model.fits(self._horizon_days):
             model = None
         self._model = model
+        self._scored = ((), 0.0)
         self._model_day = None if model is None else to_text(model.day * DAY_MS)[:10]
 
     def features(self, profile: Profile) -> dict[str, float]:
@@ -55,7 +57,7 @@ class Scorer:
             facts = ChurnFacts(probability=0.0, abstained=True, labels=0 if model is None else model.labels)
             return Score(facts=facts, ref=self._ref(None, why))
         values = self._values(profile)
-        probability = model.probability(values)
+        probability = self._probability(model, values)
         facts = ChurnFacts(probability=probability, abstained=bool(model.abstained), labels=model.labels)
         ref = self._ref(round(probability, 6), model.abstained or None)
         return Score(facts=facts, ref=ref, explain=lambda: reasons(model, values, profile))
@@ -64,16 +66,17 @@ class Scorer:
         """One instant of a customer's calendar: labels whose horizon is over mature, and a new snapshot is taken."""
         waiting = []
         for encoded in memory.snapshots:
-            snapshot = decode(encoded)
-            if matures_ms(snapshot, self._horizon_days) > now_ms:
+            if is_open(encoded, self._horizon_days, now_ms):
                 waiting.append(encoded)
                 continue
-            example = mature(snapshot, profile.customer_id, profile.purchase_days, self._horizon_days)
+            example = mature(decode(encoded), profile.customer_id, profile.purchase_days, self._horizon_days)
             if example is not None:
                 self.matured.append(example)
         last_ms = profile.last_purchase_ms
         if last_ms is not None and now_ms <= last_ms + self.interest_ms:
-            waiting.append(take(profile, self._model, self._horizon_days, self._values(profile)).encode())
+            values, model = self._values(profile), self._model
+            score = UNSCORED if model is None else self._probability(model, values)
+            waiting.append(take(profile, model, self._horizon_days, (values, score)).encode())
         memory.snapshots = waiting[-MOST_OPEN:]
 
     def alert(self, case: Case, memory: Memory, cycle_days: float) -> Alert | None:
@@ -84,7 +87,7 @@ class Scorer:
         model, profile = self._model, case.profile
         if model is None or not profile.bought:
             return None
-        probability = model.probability(self._values(profile))
+        probability = self._probability(model, self._values(profile))
         decision = decide(
             profile,
             probability,
@@ -121,6 +124,14 @@ class Scorer:
             values = vector(profile, self._horizon_days)
             self._latest = (profile, values)
         return values
+
+    def _probability(self, model: FrozenModel, values: tuple[float, ...]) -> float:
+        """The model's, kept for the same reason as the features; the snapshot's are often those of the moments after, too."""
+        known, probability = self._scored
+        if known != values:
+            probability = model.probability(values)
+            self._scored = (values, probability)
+        return probability
 
     def _ref(self, probability: float | None, abstained: str | None) -> ScoreRef:
         labels = 0 if self._model is None else self._model.labels

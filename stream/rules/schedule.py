@@ -6,7 +6,7 @@ anchor moves (a purchase, another cart), the old occurrence is gone and a new on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -28,15 +28,50 @@ class Due(msgspec.Struct, frozen=True, order=True, gc=False):
 NEVER_MS = 1 << 62
 """Stands for "never" where the earliest of several instants is wanted."""
 
-_Timer = tuple[str, int, int, int]
-"""(rule id, distance from the anchor in ms, spread in ms, hash of the rule id)"""
+_Timer = tuple[str, str, int, int, int]
+"""(anchor, rule id, distance from the anchor in ms, spread in ms, hash of the rule id)"""
+
+ON_ORDERS = ("last_purchase", "first_purchase", "expected_purchase")
+ON_PERSON = ("profile_created", "last_activity")
+ON_CART = ("cart_changed",)
+
+
+class Timers:
+    """Timer rules that hang on the same part of a customer."""
+
+    __slots__ = ("_timers", "anchors")
+
+    def __init__(self, timers: Iterable[_Timer]) -> None:
+        self._timers = tuple(timers)
+        self.anchors = frozenset(anchor for anchor, *_ in self._timers)
+
+    def __bool__(self) -> bool:
+        return bool(self._timers)
+
+    def next_ms(self, instants: Mapping[str, int], profile: Profile, memory: Memory, customer_hash: int) -> int:
+        """When the earliest occurrence that is still to be decided is due; `NEVER_MS`: there is none.
+
+        ``instants`` has the instant that each anchor stands for, 0 when there is none.
+        """
+        earliest_ms = NEVER_MS
+        history_ms, fired = memory.history_until_ms, memory.fired
+        for anchor, rule_id, offset_ms, spread_ms, rule_hash in self._timers:
+            if at_ms := instants[anchor]:
+                due_ms = at_ms + offset_ms
+                if spread_ms:
+                    due_ms += (customer_hash ^ rule_hash) % spread_ms
+                if history_ms < due_ms < earliest_ms:
+                    done = fired.get(rule_id)
+                    if done is None or (due_ms > done[1] and done[0] != occurrence(anchor, profile)):
+                        earliest_ms = due_ms
+        return earliest_ms
 
 
 class Schedule:
-    """The timer rules of a rule set, by anchor."""
+    """The timer rules of a rule set, by what they hang on."""
 
     def __init__(self, rules: RuleSet, settings: Settings) -> None:
-        self._timers: dict[str, list[_Timer]] = {}
+        timers: list[_Timer] = []
         for rule in rules.rules:
             trigger = rule.trigger
             name: str
@@ -46,52 +81,43 @@ class Schedule:
                 name, offset_ms = trigger.target, -trigger.before_ms
             else:
                 continue
-            timer = (rule.id, offset_ms, spread_default(trigger, settings.timer_spread_ms), hash64(rule.id))
-            self._timers.setdefault(name, []).append(timer)
+            timers.append(
+                (name, rule.id, offset_ms, spread_default(trigger, settings.timer_spread_ms), hash64(rule.id))
+            )
+        self._timers = tuple(timers)
+        self.on_orders, self.on_person, self.on_cart = (
+            Timers(timer for timer in timers if timer[0] in anchors) for anchors in (ON_ORDERS, ON_PERSON, ON_CART)
+        )
 
-    @property
-    def anchors(self) -> Collection[str]:
-        """What silences and expectations are counted from."""
-        return self._timers.keys()
-
-    def next_ms(self, anchor: str, at_ms: int | None, profile: Profile, memory: Memory, customer_hash: int) -> int:
-        """When the earliest occurrence at an anchor that is still to be decided is due; `NEVER_MS`: there is none.
-
-        ``at_ms`` is the instant that the anchor stands for, if there is one.
-        """
-        earliest_ms = NEVER_MS
-        if not at_ms:
-            return earliest_ms
+    def due(self, profile: Profile, memory: Memory, customer_hash: int, until_ms: int) -> tuple[list[Due], int]:
+        """Every occurrence that is still to be decided and due by an instant, earliest first; and when the next one after
+        these is due, `NEVER_MS` when there is none."""
+        found: list[Due] = []
+        next_ms = NEVER_MS
         history_ms, fired = memory.history_until_ms, memory.fired
-        for rule_id, offset_ms, spread_ms, rule_hash in self._timers.get(anchor, ()):
+        instants: dict[str, int] = {}
+        for anchor, rule_id, offset_ms, spread_ms, rule_hash in self._timers:
+            at_ms = instants.get(anchor)
+            if at_ms is None:
+                at_ms = instants[anchor] = _INSTANTS[anchor](profile)
+            if not at_ms:
+                continue
             due_ms = at_ms + offset_ms
             if spread_ms:
                 due_ms += (customer_hash ^ rule_hash) % spread_ms
-            if history_ms < due_ms < earliest_ms:
-                done = fired.get(rule_id)
-                if done is None or (due_ms > done[1] and done[0] != occurrence(anchor, profile)):
-                    earliest_ms = due_ms
-        return earliest_ms
-
-    def due(self, profile: Profile, memory: Memory, customer_hash: int, until_ms: int) -> list[Due]:
-        """Every occurrence that is still to be decided and due by an instant, earliest first."""
-        found = []
-        for name, timers in self._timers.items():
-            at_ms = _INSTANTS[name](profile)
-            if not at_ms:
+            if not history_ms < due_ms < next_ms:
                 continue
-            for rule_id, offset_ms, spread_ms, rule_hash in timers:
-                due_ms = at_ms + offset_ms
-                if spread_ms:
-                    due_ms += (customer_hash ^ rule_hash) % spread_ms
-                if not memory.history_until_ms < due_ms <= until_ms:
-                    continue
-                done = memory.fired.get(rule_id)
-                named = occurrence(name, profile)
-                if done is None or (due_ms > done[1] and done[0] != named):
-                    found.append(Due(due_ms, rule_id, named))
+            done = fired.get(rule_id)
+            if done is None:
+                named = occurrence(anchor, profile) if due_ms <= until_ms else ""
+            elif due_ms <= done[1] or done[0] == (named := occurrence(anchor, profile)):
+                continue
+            if due_ms <= until_ms:
+                found.append(Due(due_ms, rule_id, named))
+            else:
+                next_ms = due_ms
         found.sort()
-        return found
+        return found, next_ms
 
 
 def occurrence(anchor: str, profile: Profile) -> str:
@@ -113,7 +139,9 @@ _INSTANTS: dict[str, Callable[[Profile], int]] = {
     "last_purchase": lambda profile: profile.last_purchase_ms or 0,
     "expected_purchase": lambda profile: profile.expected_next_purchase_ms or 0,
     "first_purchase": lambda profile: profile.first_purchase_ms or 0,
-    "cart_changed": lambda profile: profile.cart_changed_ms if profile.cart_open else 0,
+    "cart_changed": lambda profile: (
+        profile.cart_changed_ms if profile.customer.messages.carts and profile.cart_open else 0
+    ),
     "last_activity": lambda profile: profile.last_activity_ms,
     "profile_created": lambda profile: profile.created_ms,
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from stream.segments.histogram import add, bucket_of, quantile, score, score_bounds, value_of
+from stream.segments.histogram import add, bucket_of, quantile, score_bounds, value_of
 from stream.state.memory import Population
 
 LIVING_DAYS = 365
@@ -42,6 +43,35 @@ class Histograms(msgspec.Struct):
         if contribution.cycle_days:
             add(self.cycles, bucket_of(contribution.cycle_days), sign)
 
+    def move(self, before: Population, now: Population) -> None:
+        """As to take ``before`` out and to add ``now``, of one customer; touches only what differs."""
+        if not before.frequency or not now.frequency:
+            self.count(before, -1)
+            self.count(now, +1)
+            return
+        if before.tier != now.tier:
+            add(self.tiers, before.tier, -1)
+            add(self.tiers, now.tier, +1)
+        if before.segment != now.segment:
+            add(self.segments, before.segment, -1)
+            add(self.segments, now.segment, +1)
+        if before.last_day != now.last_day:
+            add(self.last_days, before.last_day, -1)
+            add(self.last_days, now.last_day, +1)
+        if before.frequency != now.frequency:
+            add(self.frequencies, before.frequency, -1)
+            add(self.frequencies, now.frequency, +1)
+        if before.monetary_minor != now.monetary_minor:
+            left, entered = bucket_of(before.monetary_minor), bucket_of(now.monetary_minor)
+            if left != entered:
+                add(self.monetary, left, -1)
+                add(self.monetary, entered, +1)
+        if before.cycle_days != now.cycle_days:
+            if before.cycle_days:
+                add(self.cycles, bucket_of(before.cycle_days), -1)
+            if now.cycle_days:
+                add(self.cycles, bucket_of(now.cycle_days), +1)
+
     @classmethod
     def merged(cls, parts: Iterable[Histograms]) -> Histograms:
         """The histograms of all partitions together."""
@@ -65,11 +95,11 @@ class Thresholds(msgspec.Struct, frozen=True):
     """Median of the customers' own median gaps, 0.0 before anybody has one."""
 
     def scores(self, last_day: int, frequency: int, monetary_minor: int) -> tuple[int, int, int]:
-        """(R, F, M), each 1 to 5, 5 best."""
+        """(R, F, M), each 1 to 5, 5 best; as `stream.segments.histogram.score` has them."""
         return (
-            score(last_day, self.recency_bounds),
-            score(frequency, self.frequency_bounds),
-            score(bucket_of(monetary_minor), self.monetary_bounds),
+            bisect_left(self.recency_bounds, last_day) + 1,
+            bisect_left(self.frequency_bounds, frequency) + 1,
+            bisect_left(self.monetary_bounds, bucket_of(monetary_minor)) + 1,
         )
 
 

@@ -17,6 +17,8 @@ from stream.state.orders import MOST_SUM_MINOR, OrderBook, Window
 
 YEAR_DAYS = 365
 NOTHING = Window(0, 0)
+_NOT_YET = -1.0
+"""A cycle that nobody has asked for."""
 _AMPLE_MINOR = MOST_SUM_MINOR >> 1
 """Sums up to here are carried on; larger ones may meet the limit of sums, so they are read off the book."""
 
@@ -24,7 +26,10 @@ _AMPLE_MINOR = MOST_SUM_MINOR >> 1
 class Purchases:
     """The figures of an order book. They hold until the book changes."""
 
-    __slots__ = ("_book", "_gaps", "_name", "_year", "_year_day", "days", "first_ms", "last_ms", "lifetime", "memo")
+    __slots__ = (
+        "_book", "_cycle_days", "_gaps", "_name", "_year", "_year_day", "days", "days_memo", "first_ms", "last_ms", "lifetime",
+        "memo",
+    )  # fmt: skip
 
     def __init__(self, book: OrderBook) -> None:
         self._book = book
@@ -35,11 +40,14 @@ class Purchases:
         """Distinct UTC days of remembered orders that count, ascending."""
         self.lifetime: Window = NOTHING
         self._gaps: list[int] | None = None
+        self._cycle_days = _NOT_YET
         self._name = ""
         self._year_day = -1
         self._year: Window = NOTHING
         self.memo: Any = None
-        """For readers who make something dear of `days` alone; forgotten when they change."""
+        """For readers who make something dear of the orders; forgotten when they change."""
+        self.days_memo: Any = None
+        """The same of `days` alone."""
         times_ms, nets = book.columns()
         count, minor = len(nets), sum(nets)
         if 0 in nets:
@@ -75,6 +83,7 @@ class Purchases:
         self.lifetime = Window(frequency, minor)
         self.last_ms = time_ms
         self._name = ""
+        self.memo = None
         if not self.days or self.days[-1] != day:
             self._take_day(day, (time_ms - memory_days * DAY_MS) // DAY_MS)
         return True
@@ -90,7 +99,17 @@ class Purchases:
     def year(self, day: int) -> Window:
         """Orders and money of the 365 days up to and with a UTC day."""
         if day != self._year_day:
-            self._year = self._book.window(day, YEAR_DAYS)
+            first_ms, last_ms, book = self.first_ms, self.last_ms, self._book
+            if (
+                first_ms is not None
+                and last_ms is not None
+                and first_ms >= (day - YEAR_DAYS + 1) * DAY_MS
+                and last_ms < (day + 1) * DAY_MS
+                and book.gone is None
+            ):
+                self._year = self.lifetime  # nothing is older than that, as with most customers
+            else:
+                self._year = book.window(day, YEAR_DAYS)
             self._year_day = day
         return self._year
 
@@ -105,11 +124,18 @@ class Purchases:
     @property
     def cycle_days(self) -> float:
         """Median gap between purchase days, 0.0 when unknown."""
-        if len(self.days) < 2:
-            return 0.0
-        if self._gaps is None:
-            self._gaps = sorted(map(sub, self.days[1:], self.days))
-        return float(middle(self._gaps))
+        known = self._cycle_days
+        if known != _NOT_YET:
+            return known
+        cycle_days = 0.0
+        days = self.days
+        if len(days) >= 2:
+            gaps = self._gaps
+            if gaps is None:
+                gaps = self._gaps = sorted(map(sub, days[1:], days))
+            cycle_days = float(middle(gaps))
+        self._cycle_days = cycle_days
+        return cycle_days
 
     @property
     def cycle_spread_days(self) -> float:
@@ -133,4 +159,5 @@ class Purchases:
         self._see((*days, day), gaps)
 
     def _see(self, days: tuple[int, ...], gaps: list[int] | None) -> None:
-        self.days, self._gaps, self.memo = days, gaps, None
+        self.days, self._gaps, self._cycle_days = days, gaps, _NOT_YET
+        self.memo = self.days_memo = None
