@@ -20,6 +20,7 @@ from stream.agents.restore import Progress, restore_store
 from stream.agents.runner import Runner
 from stream.agents.source import Source
 from stream.agents.status import Doing
+from stream.agents.step_size import Haste, StepSize
 from stream.agents.steps import fire, is_empty, join, refusal
 from stream.agents.store import MemoryStore, Store
 from stream.agents.topics import Layout
@@ -36,21 +37,9 @@ _HOLD_SECONDS = 0.5
 """Longest wait for a topic that is known to have more. Longer: a slow topic delays the others noticeably; shorter: a busy
 broker's next answer (100 ms for an empty topic, more under load) comes too late, and a backlog is applied out of order."""
 
-_STEP_SECONDS = 0.1
-"""Longest work on one batch, as far as the last ones can tell. Longer: after a pause the events that arrive now wait for so
-long behind a large batch, and the other partitions of the worker with them; shorter: a transaction (3 ms of work, most of
-its 15 to 20 ms waiting) becomes a noticeable part of the cost of slow rules."""
-
 _FEW = 500
 """A batch of fewer records waits for more, as long as `batch_linger_ms` says. Larger: latency for nothing, because a transaction
 of 500 is already cheap; smaller: more transactions when it is quiet."""
-
-_FEWEST = 50
-"""Records that say how long one takes, and least in a batch however slow they are, when so many are there: with fewer, what
-an unlucky one takes would decide about the next batch."""
-
-_FIRST_SECONDS_EACH = 50e-6
-"""Work per record before any was measured."""
 
 _MOST_CHANGED = 10_000
 """Event clock: customers in one transaction with what time does to them. A quiet week fits in; a month of a large shop
@@ -79,6 +68,7 @@ class PartitionRunner(Runner):
         clock: Clock,
         gauges: Gauges,
         epochs: Epochs,
+        haste: Haste,
         until_ms: int | None,
         on_fatal: Callable[[BaseException], None],
         on_due: Callable[[], None],
@@ -95,7 +85,7 @@ class PartitionRunner(Runner):
         self._until_ms = until_ms
         self._on_due = on_due
         self._limit = settings.batch_records
-        self._seconds_each = _FIRST_SECONDS_EACH
+        self._step_size = StepSize(haste)
         self._pending: list[bytes] = []
         self._look_for_strays = False
         self._refused: tuple[str, int, Unwritable] | None = None
@@ -208,10 +198,15 @@ class PartitionRunner(Runner):
         return await self._wait(move)
 
     def _most(self) -> int:
-        """Records in the next batch: what is there, up to the limit and to `_STEP_SECONDS` of work."""
+        """Records in the next batch at most."""
         if self._event_clock:
             return self._limit
-        return min(self._limit, max(_FEWEST, int(_STEP_SECONDS / self._seconds_each)))
+        return min(self._limit, self._step_size.most(self._waiting()))
+
+    def _waiting(self) -> int:
+        """Records between the last applied ones and the ends of their topics, as far as they are known."""
+        positions, end_of = self.inbox.positions, self._source.end
+        return sum(max(0, (end_of(topic, self.partition) or 0) - at) for topic, at in positions.items())
 
     def _waits_for_slower_topics(self) -> bool:
         """Wall clock: records wait a moment for a topic that is known to have more, so that a backlog is worked off in the
@@ -292,8 +287,7 @@ class PartitionRunner(Runner):
             outcome = refusal(records[0], error)
         spent = time.monotonic() - began
         self._gauges.observe_batch(len(records), spent)
-        if len(records) >= _FEWEST:
-            self._seconds_each += (spent / len(records) - self._seconds_each) / 4
+        self._step_size.took(len(records), spent)
         # From here on a failure means claiming again, which finds the records where the last commit left them.
         self.inbox.done(batch)
         self.pace.moved(move)

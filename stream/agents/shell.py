@@ -20,6 +20,7 @@ from stream.agents.ports import Clock, Core, Gauges
 from stream.agents.runner import Runner
 from stream.agents.source import ConsumerSource
 from stream.agents.status import WorkerStatus
+from stream.agents.step_size import Haste
 from stream.agents.timers import Alarm
 from stream.agents.topic_ids import TopicFacts, topic_facts
 from stream.agents.topics import Layout, ensure_topics
@@ -66,6 +67,7 @@ class Shell:
         self._clock = clock
         self._consumer = consumer
         self._until_ms = until_ms
+        self._haste = Haste()
         self._layout: Layout | None = None
         self._runners: dict[int, PartitionRunner] = {}
         self._owner: OwnerRunner | None = None
@@ -199,6 +201,7 @@ class Shell:
             clock=self._clock,
             gauges=self.gauges,
             epochs=self._epochs,
+            haste=self._haste,
             until_ms=self._until_ms,
             on_fatal=self._fail,
             on_due=self._on_change,

@@ -1,17 +1,21 @@
 """Where a worker's CPU time goes, by stage: samples of its stacks, taken from outside by py-spy, times its CPU seconds.
 
-The table adds up by construction: every sample of a running thread belongs to exactly one stage (the innermost frame that
-a stage claims), and the shares are of the CPU time that the kernel counted for the process.
+The table adds up by construction: every sample of a thread belongs to exactly one stage (the innermost frame that a stage
+claims), and a thread's samples share the CPU time that the kernel counted for that thread. The sampler itself can't tell a
+thread that works from one that waits for Python's lock: counted alike, the consumer's thread seems to take a fifth of the core
+with nothing in hand.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 RATE_HZ = 250
@@ -23,8 +27,8 @@ STAGES: tuple[tuple[str, str], ...] = (
         "write: changelog, messages, offsets",
         r"aiokafka/producer/|agents/transactions|agents/topics|aiokafka/record/.*_build",
     ),
-    ("inbox: check, merge, cut into batches", r"agents/inbox|agents/pace"),
-    ("fetch", r"aiokafka/consumer/|aiokafka/record/|agents/transport|agents/source|aiokafka/protocol/"),
+    ("inbox: check, merge, cut into batches", r"agents/(inbox|pace|step_size)"),
+    ("fetch", r"aiokafka/consumer/|aiokafka/record/|aiokafka/protocol/|agents/(transport|fetched|source)"),
     ("due index and timers", r"processor/due_index|rules/schedule|segments/reviews|churn/calendar"),
     ("state: load, fold, encode", r"stream/state/"),
     ("segments", r"stream/segments/"),
@@ -40,6 +44,14 @@ STAGES: tuple[tuple[str, str], ...] = (
 
 _OWN = [(name, re.compile(pattern)) for name, pattern in STAGES if pattern]
 _REST = STAGES[-1][0]
+_OF_THE_CONSUMER, _FETCH = "mode/threads", "fetch"
+"""What all stacks of the consumer's thread have in common: what no stage claims there is fetching, too."""
+_OF_THE_CLIENT, _WRITE = "aiokafka/", "write: changelog, messages, offsets"
+"""The client's connections, in the other thread: those of the producers."""
+_WAITS = re.compile(r"select \(selectors\.py:\d+\)$|wait \(threading\.py:\d+\)$")
+"""Innermost frame of a thread that waits, for the network or for Python's lock."""
+_THREAD = re.compile(r"thread \((\d+)\)[^;]*;")
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def stage_of(stack: str) -> str:
@@ -52,28 +64,61 @@ def stage_of(stack: str) -> str:
         for name, pattern in _OWN:
             if pattern.search(frame):
                 return name
-    return _REST
+    if _OF_THE_CONSUMER in stack:
+        return _FETCH
+    return _WRITE if _OF_THE_CLIENT in stack else _REST
 
 
-def shares(lines: Iterable[str]) -> dict[str, float]:
-    """Share of the samples by stage, in the order of `STAGES`; the sum is 1 (or nothing was sampled)."""
-    found: Counter[str] = Counter()
+def shares(lines: Iterable[str], seconds: Mapping[int, float]) -> dict[str, float]:
+    """Share of the CPU time by stage, in the order of `STAGES`; the sum is 1 (or nothing was used).
+
+    ``seconds`` is what each thread used while the samples were taken, by its id; one without samples is the rest.
+
+    >>> lines = ["thread (1): Main;fold (stream/state/a.py:1) 3", "thread (2): Other;select (selectors.py:468) 3"]
+    >>> shares(lines, {1: 9.0, 2: 1.0})
+    {'state: load, fold, encode': 0.9, 'Faust, asyncio, the rest': 0.1}
+    """
+    found: dict[int, Counter[str]] = {thread: Counter() for thread in seconds}
     for line in lines:
         stack, _, count = line.rpartition(" ")
-        if stack:
-            found[stage_of(stack)] += int(count)
-    total = found.total()
-    return {name: found[name] / total for name, _ in STAGES if total and found[name]}
+        thread = _THREAD.match(stack)
+        if thread and int(thread[1]) in found and not _WAITS.search(stack):
+            found[int(thread[1])][stage_of(stack)] += int(count)
+    spent = dict.fromkeys((name for name, _ in STAGES), 0.0)
+    for number, stages in found.items():
+        for name, samples in (stages or Counter({_REST: 1})).items():
+            spent[name] += seconds[number] * samples / (stages.total() or 1)
+    total = sum(spent.values())
+    return {name: spent[name] / total for name, _ in STAGES if total and spent[name]}
+
+
+def thread_seconds(pid: int) -> dict[int, float]:
+    """CPU time of each thread of a process so far, by the thread's id."""
+    found = {}
+    for folder in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            found[int(folder.name)] = (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    return found
 
 
 class Sampler:
     """py-spy on a running process for some seconds."""
 
     def __init__(self, pid: int, seconds: float) -> None:
+        self._watched = pid
+        self._before = thread_seconds(pid)
         self._raw = Path(tempfile.mkstemp(suffix=".stacks")[1])
         self._process = subprocess.Popen(
             [
-                *(str(Path(sys.executable).parent / "py-spy"), "record", "--pid", str(pid), "--nonblocking"),
+                *(
+                    str(Path(sys.executable).parent / "py-spy"),
+                    "record",
+                    "--pid",
+                    str(pid),
+                    "--nonblocking",
+                    "--threads",
+                ),
                 *("--duration", str(int(seconds)), "--rate", str(RATE_HZ), "--format", "raw"),
                 *("--output", str(self._raw)),
             ],
@@ -86,10 +131,12 @@ class Sampler:
         """Of the sampler, to be pinned away from what it watches."""
         return self._process.pid
 
-    def lines(self) -> Iterator[str]:
-        """Waits for the end; collapsed stacks with their counts. `RuntimeError` with py-spy's own words if it failed."""
+    def shares(self) -> dict[str, float]:
+        """Waits for the end; share of the CPU time by stage. `RuntimeError` with py-spy's own words if it failed."""
         _, said = self._process.communicate()
+        after = thread_seconds(self._watched)
         if self._process.returncode:
             raise RuntimeError(f"py-spy: {said.decode().strip()}")
-        yield from self._raw.read_text(encoding="utf-8").splitlines()
+        lines = self._raw.read_text(encoding="utf-8").splitlines()
         self._raw.unlink()
+        return shares(lines, {thread: seconds - self._before.get(thread, 0.0) for thread, seconds in after.items()})

@@ -41,7 +41,7 @@ from tests.bench._rig import (
     say,
 )
 from tests.bench._shop_worker import give_past, load, shop_settings, until_ready, worker
-from tests.bench._stages import Sampler, shares
+from tests.bench._stages import Sampler
 from tests.bench._warm import warm_shop
 from tests.bench.peers.systems import PEERS
 
@@ -145,7 +145,7 @@ async def _sample(pid: int, warm_up: float, seconds: float) -> dict[str, float]:
     await asyncio.sleep(warm_up + seconds * 0.1)
     with on_core(BROKER_CORE):
         sampler = Sampler(pid, seconds * 0.8)
-    return shares(await asyncio.to_thread(lambda: list(sampler.lines())))
+    return await asyncio.to_thread(sampler.shares)
 
 
 def _tell(what: str, done: int, total: int) -> None:
