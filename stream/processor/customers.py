@@ -183,10 +183,10 @@ class CustomerWork:
             self._publish(self._engine.on_due(case, timers), out)
         grid_ms = self._next_grid(purchases, memory, customer_hash)
         grid_ms = max(grid_ms, held_until_ms)
-        self._settle(resident, now_ms)
+        ahead_ms = self._settle(resident, now_ms)
         resident.orders_due_ms = UNKNOWN_MS
         resident.cart_due_ms = UNKNOWN_MS if resident.customer.messages.carts else 0
-        earliest_ms = min(review_ms, timer_ms, grid_ms)
+        earliest_ms = min(review_ms, timer_ms, grid_ms, ahead_ms)
         resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
         return resident.due_ms
 
@@ -198,8 +198,9 @@ class CustomerWork:
         if self._schedule.on_person:
             instants = {"profile_created": person.created_ms, "last_activity": person.last_activity_ms}
             resident.other_due_ms = self._schedule.on_person.next_ms(instants, profile, memory, resident.hash)
-        self._settle(resident, profile.as_of_ms)
-        return self._moved_due_ms(resident, profile, True)
+        ahead_ms = self._settle(resident, profile.as_of_ms)
+        due_ms = self._moved_due_ms(resident, profile, True)
+        return due_ms if ahead_ms == NEVER_MS else min(due_ms or NEVER_MS, ahead_ms)
 
     def catch_up_calendar(self, resident: Resident, profile: Profile, out: Outcome) -> None:
         """Closes churn snapshots whose horizon is over and takes new ones, at each instant of the customer's calendar up
@@ -232,19 +233,22 @@ class CustomerWork:
         r, f, m = self.thresholds.scores(day - recency, frequency, monetary_minor)
         return Standing(tier, segment_of(r, f, m), r, f, m)
 
-    def _settle(self, resident: Resident, as_of_ms: int) -> None:
-        """Whether what is found out about due instants now will hold for the events to come."""
+    def _settle(self, resident: Resident, as_of_ms: int) -> int:
+        """Notes whether what is found out about due instants now will hold for the events to come.
+
+        Returns when something that is dated ahead of the clock comes into view, `NEVER_MS` when nothing is: a worker whose
+        clock was behind looks again then, also at a customer of whom it hears nothing more.
+        """
         customer = resident.customer
         memory = customer.memory
         resident.created_ms = customer.person.created_ms
         resident.as_of_ms = as_of_ms
         resident.forgotten_ms = customer.messages.floor_ms
-        # What is dated ahead of the clock comes into view by itself later on, what an import brought may be released at any
-        # time: then the next event has to look again.
-        resident.settled = (
-            customer.messages.newest_ms() <= as_of_ms and memory.history_until_ms <= self.history_released_ms
-        )
+        ahead_ms = customer.messages.next_ms(as_of_ms) or NEVER_MS
+        # What an import brought may be released at any time: then the next event has to look again.
+        resident.settled = ahead_ms == NEVER_MS and memory.history_until_ms <= self.history_released_ms
         memory.timed_by = self.timed_by if resident.settled and not memory.history_until_ms else 0
+        return ahead_ms
 
     def _moved_due_ms(self, resident: Resident, profile: Profile, orders: bool) -> int:
         """As `next_due_ms`, when nothing can have moved but what hangs on the cart and, perhaps, on orders."""

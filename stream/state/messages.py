@@ -222,6 +222,14 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         """Instant of the newest message, 0 when there is none."""
         return _word(self.rows, len(self.rows) - ROW)[0] >> 8 if self.rows else 0
 
+    def next_ms(self, after_ms: int) -> int:
+        """Instant of the first message that is later than an instant, 0 when there is none."""
+        rows = self.rows
+        if not rows or _word(rows, len(rows) - ROW)[0] >> 8 <= after_ms:
+            return 0
+        next_ms: int = _word(rows, below(rows, ROW, (after_ms + 1) << 8) * ROW)[0] >> 8
+        return next_ms
+
     # -- inside
 
     def _traces(self, start: int, end: int) -> bytes:

@@ -169,6 +169,17 @@ def test_nothing_waits_for_a_cart_that_is_forgotten() -> None:
     assert 0 == head(wall.store[b"ann"]).next_due_ms
 
 
+def test_what_is_dated_ahead_of_the_clock_waits_for_it_whatever_comes_late() -> None:
+    """A worker whose clock is behind still reminds of the cart, though the last it heard of the customer was older."""
+    wall = Wall()
+    for name, at in (("Product Added", "2026-11-23T06:00:00Z"), ("Product Viewed", "2026-11-21T10:00:00Z")):
+        event = message(name, "ann", at, message_id=at, product_id="p", price=90.0)
+        wall.sink(wall.partition.apply([wall.record(event)], NOW))
+    wall.tick_until(NOW + 2 * DAY_MS)
+
+    assert 1 == wall.count("actions")[("cart-abandoned", "reminder")]
+
+
 def test_history_mails_nobody_and_still_teaches() -> None:
     """Imported orders of 60 customers become state and labels, never an action, not even when their timers are past."""
     wall = Wall()
