@@ -19,6 +19,9 @@ SOURCE = "/winback"
 ATTEMPT_HEADER = "winback-redrive-attempt"
 """How often a dead letter has been sent back already; set by ``winback redrive``."""
 
+_SPECVERSION = ("ce_specversion", b"1.0")
+_SOURCE = ("ce_source", SOURCE.encode())
+_CONTENT_TYPE = ("content-type", b"application/json")
 _encoder = msgspec.json.Encoder()
 
 
@@ -68,11 +71,11 @@ def dead_letter(record: Record, rejected: Rejected) -> Message:
 
 def _headers(message_id: str, kind: str, time: str, customer_id: str) -> Headers:
     return (
-        ("ce_specversion", b"1.0"),
+        _SPECVERSION,
         ("ce_id", message_id.encode()),
-        ("ce_source", SOURCE.encode()),
+        _SOURCE,
         ("ce_type", kind.encode()),
         ("ce_time", time.encode()),
         ("ce_subject", customer_id.encode()),
-        ("content-type", b"application/json"),
+        _CONTENT_TYPE,
     )

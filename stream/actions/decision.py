@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 """Version of the messages that leave; raised when a reader of the old one would misunderstand the new one."""
 
 
-class RuleRef(msgspec.Struct, frozen=True, kw_only=True):
+class RuleRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which rule decided, in which version, and the version of the whole rule set."""
 
     id: str
@@ -24,7 +24,7 @@ class RuleRef(msgspec.Struct, frozen=True, kw_only=True):
     rules_version: str
 
 
-class StateRef(msgspec.Struct, frozen=True, kw_only=True):
+class StateRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The customer's state that the decision was made on."""
 
     recency_days: int | None
@@ -39,7 +39,7 @@ class StateRef(msgspec.Struct, frozen=True, kw_only=True):
     expected_next_purchase_at: str | None
 
 
-class ScoreRef(msgspec.Struct, frozen=True, kw_only=True):
+class ScoreRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The churn score that was known, by which model; ``abstained`` says why it must not be trusted, if so."""
 
     churn_probability: float | None
@@ -48,14 +48,14 @@ class ScoreRef(msgspec.Struct, frozen=True, kw_only=True):
     abstained: str | None
 
 
-class Matched(msgspec.Struct, frozen=True, kw_only=True):
+class Matched(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One part of the rule's condition with the value it met."""
 
     condition: str
     actual: Any = None
 
 
-class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+class Contribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one feature added to the churn score's log-odds (negative: spoke against churn)."""
 
     feature: str
@@ -64,7 +64,7 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why, for a person and for a machine."""
 
     text: str
@@ -72,7 +72,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     contributions: tuple[Contribution, ...] = ()
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One check of governance and what it said."""
 
     check: str
@@ -80,7 +80,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
+class Cause(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What made the rule decide: an event, a timer or an alert. ``at`` is its event time or due time."""
 
     kind: str
@@ -91,14 +91,14 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     offset: int | None = None
 
 
-class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+class Experiment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The arm of the experiment; everybody is in ``default`` until a rule has variants."""
 
     arm: str = "default"
     holdout: bool = False
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An action to carry out (``verdict`` ``publish``) or one that was held back (``suppressed``, with ``reason``)."""
 
     schema_version: int = SCHEMA_VERSION

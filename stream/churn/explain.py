@@ -6,6 +6,7 @@ the score's log-odds. Correlated features (there are several of silence) would o
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from stream.actions.decision import Contribution
@@ -18,9 +19,11 @@ MOST_REASONS = 4
 LEAST_LOG_ODDS = 0.05
 """Smaller contributions are not named: they move a probability by about one point at most."""
 
-_COLUMNS: dict[Theme, tuple[int, ...]] = {
-    theme: tuple(i for i, feature in enumerate(FEATURES) if feature.theme is theme) for theme in Theme
-}
+_THEMES = [feature.theme for feature in FEATURES]
+_COLUMNS = tuple(
+    (theme.value, slice(_THEMES.index(theme), _THEMES.index(theme) + _THEMES.count(theme))) for theme in Theme
+)
+"""Name and columns of each theme: the features of one stand together."""
 
 
 def by_theme(model: FrozenModel, vector: Sequence[float], profile: Profile) -> tuple[Contribution, ...]:
@@ -36,19 +39,22 @@ def reasons(model: FrozenModel, vector: Sequence[float], profile: Profile) -> tu
     )
 
 
-def _log_odds(model: FrozenModel, vector: Sequence[float]) -> list[tuple[float, Theme]]:
+def _log_odds(model: FrozenModel, vector: Sequence[float]) -> list[tuple[float, str]]:
     """What each theme adds, the strongest first."""
     added = model.contributions(vector)
-    found = [(sum([added[column] for column in columns]), theme) for theme, columns in _COLUMNS.items()]
-    found.sort(key=lambda pair: (-abs(pair[0]), pair[1]))
-    return found
+    found: list[tuple[float, str, float]] = []
+    for theme, columns in _COLUMNS:
+        log_odds = sum(added[columns])
+        found.append((-abs(log_odds), theme, log_odds))
+    found.sort()  # no theme comes twice, so the sum itself is never compared
+    return [(log_odds, theme) for _, theme, log_odds in found]
 
 
-def _told(model: FrozenModel, themes: Sequence[tuple[float, Theme]], profile: Profile) -> tuple[Contribution, ...]:
+def _told(model: FrozenModel, themes: Sequence[tuple[float, str]], profile: Profile) -> tuple[Contribution, ...]:
     told = []
     for log_odds, theme in themes:
         value, text = _FACTS[theme](profile, model.horizon_days)
-        told.append(Contribution(feature=theme.value, value=value, log_odds=log_odds, text=text))
+        told.append(Contribution(feature=theme, value=value, log_odds=log_odds, text=text))
     return tuple(told)
 
 
@@ -86,7 +92,8 @@ def _spend(profile: Profile, horizon_days: int) -> Fact:
 
 def _season(profile: Profile, horizon_days: int) -> Fact:
     first = profile.day - 365
-    bought = sum(first <= day < first + horizon_days for day in profile.purchase_days)
+    days = profile.purchase_days
+    bought = bisect_left(days, first + horizon_days) - bisect_left(days, first)
     return float(bought), "bought at this time of last year" if bought else "did not buy at this time of last year"
 
 
@@ -125,13 +132,13 @@ def _days(days: float) -> str:
     return f"{days:g} day{'' if days == 1 else 's'}"
 
 
-_FACTS: dict[Theme, Callable[[Profile, int], Fact]] = {
-    Theme.SILENCE: _silence,
-    Theme.LOYALTY: _loyalty,
-    Theme.SPEND: _spend,
-    Theme.SEASON: _season,
-    Theme.BROWSING: _browsing,
-    Theme.CART: _cart,
-    Theme.RETURNS: _returns,
-    Theme.VOICE: _voice,
+_FACTS: dict[str, Callable[[Profile, int], Fact]] = {
+    Theme.SILENCE.value: _silence,
+    Theme.LOYALTY.value: _loyalty,
+    Theme.SPEND.value: _spend,
+    Theme.SEASON.value: _season,
+    Theme.BROWSING.value: _browsing,
+    Theme.CART.value: _cart,
+    Theme.RETURNS.value: _returns,
+    Theme.VOICE.value: _voice,
 }

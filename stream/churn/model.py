@@ -42,9 +42,9 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
 
     def contributions(self, vector: Sequence[float]) -> tuple[float, ...]:
         """What each feature adds to the log-odds of churn, against an average customer. Positive: towards churn."""
-        return tuple(
-            [weight * (value - mean) for weight, value, mean in zip(self.weights, vector, self.means, strict=True)]
-        )
+        if len(vector) != len(self.weights):
+            raise ValueError(f"{len(vector)} figures for a model of {len(self.weights)}")
+        return tuple(map(mul, self.weights, map(sub, vector, self.means)))
 
     def log_odds(self, vector: Sequence[float]) -> float:
         """Baseline plus contributions, rounded once (so it is the same in whatever order they are added)."""

@@ -35,13 +35,15 @@ from stream.rules.syntax import InvalidCondition
 
 __all__ = ["Condition", "ConditionError", "InvalidCondition", "Matched", "compile_condition"]
 
+Closure: TypeAlias = Callable[[Any, Any, Any], Any]
 Holds: TypeAlias = Callable[[Any, Any, Any], bool]
+Explains: TypeAlias = "Callable[[Any, Any, Any], list[Matched]]"
 
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _NEGATED: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
-class Matched(msgspec.Struct, frozen=True):
+class Matched(msgspec.Struct, frozen=True, gc=False):
     """One reason why a condition holds: ``field op expected``, and the value the field had."""
 
     field: str
@@ -71,14 +73,14 @@ class Condition:
     {'customer.views_of_product': 6}
     """
 
-    __slots__ = ("_expression", "at_least", "holds", "text", "variables")
+    __slots__ = ("_explain", "at_least", "holds", "text", "variables")
 
     def __init__(self, text: str, expression: Expression) -> None:
         self.text = text
-        self._expression = expression
         self.variables = frozenset(_variables(expression))
         self.at_least = _at_least(expression)
         self.holds: Holds = _closure(expression)
+        self._explain = _explainer(expression)
 
     def __repr__(self) -> str:
         return f"Condition({self.text!r})"
@@ -99,7 +101,7 @@ class Condition:
                 return []
         except ConditionError:
             return []
-        return _reasons(self._expression, {"customer": customer, "event": event, "churn": churn})
+        return self._explain(customer, event, churn)
 
 
 def compile_condition(text: str, kinds: Sequence[str] | None = None) -> Condition:
@@ -159,7 +161,7 @@ def _at_least(expression: Expression) -> dict[str, int]:
 # -- compiling
 
 
-def _closure(expression: Expression) -> Holds:
+def _closure(expression: Expression) -> Closure:
     source = (
         "def holds(customer, event, churn):\n"
         "    try:\n"
@@ -181,8 +183,8 @@ def _closure(expression: Expression) -> Holds:
         "among": lambda item, choices: any(item == choice for choice in choices),
     }
     exec(compile(source, f"<condition: {expression.text}>", "exec"), names)  # noqa: S102  only our own words in it
-    holds: Holds = names["holds"]
-    return holds
+    closure: Closure = names["holds"]
+    return closure
 
 
 def _overflow() -> NoReturn:
@@ -264,40 +266,58 @@ _FUNCTIONS: Final = {
 # -- explaining
 
 
-def _true(expression: Expression, roots: dict[str, Any]) -> bool:
+def _explainer(expression: Expression) -> Explains:
+    """What tells why a true expression is true."""
+    match expression:
+        case Constant():
+            return lambda customer, event, churn: []
+        case Logic(decisive=False):
+            parts = [_explainer(part) for part in expression.parts]
+            return lambda customer, event, churn: [m for part in parts for m in part(customer, event, churn)]
+        case Logic():
+            sides = [(_closure(part), _explainer(part)) for part in expression.parts]
+            return lambda customer, event, churn: [
+                m for side, part in sides if _true(side, customer, event, churn) for m in part(customer, event, churn)
+            ]
+        case Member():
+            choices = [_closure(choice) for choice in expression.choices]
+            return _told(
+                expression.item,
+                "in",
+                lambda customer, event, churn: tuple([choice(customer, event, churn) for choice in choices]),
+            )
+        case Operation(name="!", arguments=(operand,)):
+            if isinstance(operand, Operation) and operand.name in ("==", "!="):
+                return _compared(operand, _NEGATED[operand.name])
+            return _always(Matched(operand.text, "==", False, False))
+        case Operation(name="==" | "!=" | "<" | "<=" | ">" | ">="):
+            return _compared(expression, expression.name)
+        case Operation(name="startsWith" | "endsWith" | "contains", arguments=(owner, argument)):
+            return _told(owner, expression.name, _closure(argument))
+        case _:
+            return _always(Matched(expression.text, "==", True, True))
+
+
+def _true(side: Closure, customer: Any, event: Any, churn: Any) -> bool:
     try:
-        return evaluate(expression, roots) is True
+        return side(customer, event, churn) is True
     except ConditionError:
         return False
 
 
-def _reasons(expression: Expression, roots: dict[str, Any]) -> list[Matched]:
-    match expression:
-        case Constant():
-            return []
-        case Logic():
-            return [m for part in expression.parts if _true(part, roots) for m in _reasons(part, roots)]
-        case Member():
-            expected = tuple(evaluate(choice, roots) for choice in expression.choices)
-            return [Matched(expression.item.text, "in", expected, evaluate(expression.item, roots))]
-        case Operation(name="!", arguments=(operand,)):
-            return [_denied(operand, roots)]
-        case Operation(name="==" | "!=" | "<" | "<=" | ">" | ">="):
-            return [_compared(expression, expression.name, roots)]
-        case Operation(name="startsWith" | "endsWith" | "contains", arguments=(owner, argument)):
-            return [Matched(owner.text, expression.name, evaluate(argument, roots), evaluate(owner, roots))]
-        case _:
-            return [Matched(expression.text, "==", True, True)]
+def _always(matched: Matched) -> Explains:
+    return lambda customer, event, churn: [matched]
 
 
-def _denied(operand: Expression, roots: dict[str, Any]) -> Matched:
-    if isinstance(operand, Operation) and operand.name in ("==", "!="):
-        return _compared(operand, _NEGATED[operand.name], roots)
-    return Matched(operand.text, "==", False, False)
-
-
-def _compared(comparison: Operation, op: str, roots: dict[str, Any]) -> Matched:
+def _compared(comparison: Operation, op: str) -> Explains:
     left, right = comparison.arguments
     if isinstance(left, Constant) and not isinstance(right, Constant):
         left, right, op = right, left, _FLIPPED[op]
-    return Matched(left.text, op, evaluate(right, roots), evaluate(left, roots))
+    return _told(left, op, _closure(right))
+
+
+def _told(field: Expression, op: str, expected: Closure) -> Explains:
+    text, actual = field.text, _closure(field)
+    return lambda customer, event, churn: [
+        Matched(text, op, expected(customer, event, churn), actual(customer, event, churn))
+    ]

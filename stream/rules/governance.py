@@ -22,15 +22,14 @@ def _expiry(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expir
 
 
 def _identifier(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
-    anonymous = customer_id.startswith("anon:")
-    passed = not anonymous or rule.channel in _REACH_ANYBODY
-    detail = "has not signed in, so there is no address" if anonymous else "is known by an id of the shop"
-    return Verdict(check="missing_identifier", passed=passed, detail=detail)
+    if not customer_id.startswith("anon:"):
+        return _KNOWN
+    return _REACHABLE if rule.channel in _REACH_ANYBODY else _UNREACHABLE
 
 
 def _consent(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
     if rule.channel == "none":
-        return Verdict(check="consent_missing", passed=True, detail="nobody is contacted")
+        return _NOBODY
     default = s.consent_default == "opt_out"
     allowed = customer.person.may_contact(rule.channel, default)
     said = [c for c in (rule.channel, "*") if c in customer.person.consent]
@@ -41,14 +40,14 @@ def _consent(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expi
 def _cooldown(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
     last_ms = customer.memory.decided_ms.get(rule.id)
     if not rule.cooldown_ms or last_ms is None:
-        return Verdict(check="cooldown", passed=True, detail="no earlier action of this rule counts")
+        return _FIRST
     passed = now_ms - last_ms >= rule.cooldown_ms
     return Verdict(check="cooldown", passed=passed, detail=f"last action of this rule at {to_text(last_ms)}")
 
 
 def _cap(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
     if not rule.cap:
-        return Verdict(check="frequency_cap", passed=True, detail="this rule is outside the cap")
+        return _OUTSIDE
     since = now_ms - s.cap_window_days * DAY_MS
     sent = sum(1 for at in customer.memory.sent_ms if at > since)
     detail = f"{sent} of {s.cap_messages} in {s.cap_window_days} days"
@@ -57,6 +56,15 @@ def _cap(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_
 
 _REACH_ANYBODY = frozenset(("push", "app", "none"))
 """Channels that reach a device, signed in or not."""
+
+# Verdicts that are the same for everybody are made once.
+_ANONYMOUS = "has not signed in, so there is no address"
+_KNOWN = Verdict(check="missing_identifier", passed=True, detail="is known by an id of the shop")
+_REACHABLE = Verdict(check="missing_identifier", passed=True, detail=_ANONYMOUS)
+_UNREACHABLE = Verdict(check="missing_identifier", passed=False, detail=_ANONYMOUS)
+_NOBODY = Verdict(check="consent_missing", passed=True, detail="nobody is contacted")
+_FIRST = Verdict(check="cooldown", passed=True, detail="no earlier action of this rule counts")
+_OUTSIDE = Verdict(check="frequency_cap", passed=True, detail="this rule is outside the cap")
 
 CHECKS: tuple[Check, ...] = (_expiry, _identifier, _consent, _cooldown, _cap)
 """All checks. Expiry first: what is worthless needs no other reason. The cap last: only what would go out uses it up."""

@@ -210,18 +210,18 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
 
     def windows(self, day: int) -> tuple[Window, Window, Window, Window]:
         """Frequency and monetary value of `WINDOWS_DAYS` as of a UTC day: days d with day − W < d ≤ day."""
-        end = bisect_left(self.columns()[0], (day + 1) * DAY_MS)
+        columns = self.columns()
         d7, d30, d90, d365 = WINDOWS_DAYS
         return (
-            self._window(day, d7, end),
-            self._window(day, d30, end),
-            self._window(day, d90, end),
-            self._window(day, d365, end),
+            self._window(day, d7, columns),
+            self._window(day, d30, columns),
+            self._window(day, d90, columns),
+            self._window(day, d365, columns),
         )
 
     def window(self, day: int, days: int) -> Window:
         """Frequency and monetary value of the ``days`` up to and with a UTC day."""
-        return self._window(day, days, bisect_left(self.columns()[0], (day + 1) * DAY_MS))
+        return self._window(day, days, self.columns())
 
     def newest(self) -> tuple[int, int]:
         """Instant of the newest order, whether it counts or not, and what is left of it in minor units; 0 of nothing."""
@@ -290,9 +290,10 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         nets = self.columns()[1]
         return next((at for at in range(len(nets) - 1, -1, -1) if nets[at]), None)
 
-    def _window(self, day: int, days: int, end: int) -> Window:
+    def _window(self, day: int, days: int, columns: tuple[tuple[int, ...], tuple[int, ...]]) -> Window:
         first = day - days + 1
-        times_ms, nets = self.columns()
+        times_ms, nets = columns
+        end = bisect_left(times_ms, (day + 1) * DAY_MS)
         nets = nets[bisect_left(times_ms, first * DAY_MS, 0, end) : end]
         count, amount = len(nets) - nets.count(0), sum(nets)
         if self.gone is not None:

@@ -95,8 +95,16 @@ class Profile:
         return whole.until(self.day)
 
     @lazy
-    def _windows(self) -> tuple[Window, Window, Window, Window]:
-        return self.customer.orders.windows(self.day)
+    def _last_7d(self) -> Window:
+        return self.customer.orders.window(self.day, 7)
+
+    @lazy
+    def _last_30d(self) -> Window:
+        return self.customer.orders.window(self.day, 30)
+
+    @lazy
+    def _last_90d(self) -> Window:
+        return self.customer.orders.window(self.day, 90)
 
     @property
     def last_purchase_ms(self) -> int | None:
@@ -133,17 +141,17 @@ class Profile:
     @property
     def frequency_7d(self) -> int:
         """Orders in the last 7 days."""
-        return self._windows[0].frequency
+        return self._last_7d.frequency
 
     @property
     def frequency_30d(self) -> int:
         """Orders in the last 30 days."""
-        return self._windows[1].frequency
+        return self._last_30d.frequency
 
     @property
     def frequency_90d(self) -> int:
         """Orders in the last 90 days."""
-        return self._windows[2].frequency
+        return self._last_90d.frequency
 
     @property
     def frequency_365d(self) -> int:
@@ -153,17 +161,17 @@ class Profile:
     @property
     def monetary_7d_minor(self) -> int:
         """Money of the last 7 days, minor units."""
-        return self._windows[0].monetary_minor
+        return self._last_7d.monetary_minor
 
     @property
     def monetary_30d_minor(self) -> int:
         """Money of the last 30 days, minor units."""
-        return self._windows[1].monetary_minor
+        return self._last_30d.monetary_minor
 
     @property
     def monetary_90d_minor(self) -> int:
         """Money of the last 90 days, minor units."""
-        return self._windows[2].monetary_minor
+        return self._last_90d.monetary_minor
 
     @property
     def monetary_365d_minor(self) -> int:
