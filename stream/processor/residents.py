@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from stream.events.hashing import hash64
 from stream.state.customer import Customer, decode
 from stream.state.purchases import Purchases
@@ -17,7 +19,7 @@ OVERHEAD_BYTES = 1_200
 """What a customer at hand takes however little is known of them."""
 
 
-class Resident:
+class Resident(msgspec.Struct, gc=False, eq=False):
     """A customer at hand. What is here besides the record is never stored; it can be found out again.
 
     ``due_ms`` is when something is due; of it, ``orders_due_ms`` and ``cart_due_ms`` are what hangs on orders and cart and
@@ -25,37 +27,32 @@ class Resident:
     hang on has changed, and time hasn't run backwards behind ``as_of_ms``.
     """
 
-    __slots__ = (
-        "_hash", "as_of_ms", "cart_due_ms", "created_ms", "customer", "due_ms", "forgotten_ms", "id", "indexed_ms", "key",
-        "orders_due_ms", "other_due_ms", "purchases", "settled", "touched",
-    )  # fmt: skip
-
-    def __init__(self, customer_id: str, key: bytes, customer: Customer, timed_by: int) -> None:
-        memory, messages = customer.memory, customer.messages
-        self.id = customer_id
-        self.key = key
-        self.customer = customer
-        self.purchases: Purchases | None = None
-        self.touched = False
-        """In the step that is open."""
-        self.settled = memory.timed_by == timed_by
-        self.due_ms = customer.next_due_ms
-        self.indexed_ms = -1
-        """What the due index has been told; −1: not known."""
-        self.orders_due_ms = self.other_due_ms = UNKNOWN_MS
-        self.cart_due_ms = UNKNOWN_MS if messages.carts else 0
-        self.as_of_ms = messages.newest_ms()
-        self.forgotten_ms = messages.floor_ms
-        """Floor of the message log when the cart was looked at."""
-        self.created_ms = customer.person.created_ms
-        self._hash = -1
+    id: str
+    key: bytes
+    customer: Customer
+    settled: bool
+    due_ms: int
+    cart_due_ms: int
+    as_of_ms: int
+    forgotten_ms: int
+    """Floor of the message log when the cart was looked at."""
+    created_ms: int
+    orders_due_ms: int = UNKNOWN_MS
+    other_due_ms: int = UNKNOWN_MS
+    indexed_ms: int = -1
+    """What the due index has been told; −1: not known."""
+    touched: bool = False
+    """In the step that is open."""
+    purchases: Purchases | None = None
+    hashed: int = -1
+    """``hash`` once somebody has asked, −1 before."""
 
     @property
     def hash(self) -> int:
         """Of the customer's id; spreads timers and phases."""
-        if self._hash < 0:
-            self._hash = hash64(self.id)
-        return self._hash
+        if self.hashed < 0:
+            self.hashed = hash64(self.id)
+        return self.hashed
 
     def forget(self) -> None:
         """Nothing is known any more besides the record: its orders may have changed in any way."""
@@ -69,6 +66,22 @@ class Resident:
         if purchases is None:
             purchases = self.purchases = Purchases(self.customer.orders)
         return purchases
+
+
+def resident_of(customer_id: str, key: bytes, customer: Customer, timed_by: int) -> Resident:
+    """A customer with nothing known besides the record. ``timed_by``: what due instants depend on besides the customer."""
+    messages = customer.messages
+    return Resident(
+        customer_id,
+        key,
+        customer,
+        customer.memory.timed_by == timed_by,
+        customer.next_due_ms,
+        UNKNOWN_MS if messages.carts else 0,
+        messages.newest_ms(),
+        messages.floor_ms,
+        customer.person.created_ms,
+    )
 
 
 class Residents:
@@ -93,7 +106,7 @@ class Residents:
             value = self._store.get(key)
             if value is None:
                 return None
-            resident = Resident(customer_id, key, decode(value), self._timed_by)
+            resident = resident_of(customer_id, key, decode(value), self._timed_by)
             self._bytes += len(value)
         self.young[customer_id] = resident
         self._bytes += OVERHEAD_BYTES
@@ -105,12 +118,12 @@ class Residents:
         if resident is None:
             key = customer_id.encode("utf-8", "surrogatepass")
             value = self._store.get(key)
-            resident = None if value is None else Resident(customer_id, key, decode(value), self._timed_by)
+            resident = None if value is None else resident_of(customer_id, key, decode(value), self._timed_by)
         return resident
 
     def add(self, customer_id: str, key: bytes) -> Resident:
         """A customer whom nobody has heard of."""
-        resident = self.young[customer_id] = Resident(customer_id, key, Customer(), self._timed_by)
+        resident = self.young[customer_id] = resident_of(customer_id, key, Customer(), self._timed_by)
         self._bytes += OVERHEAD_BYTES
         return resident
 

@@ -51,9 +51,11 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
         body = crc32(_encode(content(event)), seed) or 1
         messages = self.messages
         days = settings.memory_message_days
-        seen = messages.look_up(message, body, time_ms, days)
-        if seen is not _NEW and (seen is not _BEYOND_LOG or not has_own_identity):
-            return seen
+        seen, keep = _NEW, messages.append
+        if not messages.is_next(message, time_ms):
+            seen, keep = messages.look_up(message, body, time_ms, days), messages.add
+            if seen is not _NEW and (seen is not _BEYOND_LOG or not has_own_identity):
+                return seen
         applied = _CHANGED
         if change is not None:
             applied = change(self, event, message, settings)
@@ -71,7 +73,7 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
                 product = product_code(facts.product_id)
             elif trace:
                 lines = facts.lines if trace >= _CART_SET else (facts.line,)
-            messages.add(message, body, time_ms, trace, product, lines, days, settings.memory_messages)
+            keep(message, body, time_ms, trace, product, lines, days, settings.memory_messages)
         return applied
 
 

@@ -81,6 +81,8 @@ _GROUP = ID + 1
 _REMOVES = 0x80
 """Marks cart lines that were taken out of the cart."""
 _CODE = 4
+_BASKET = tuple(_GROUP + _CODE * count for count in range(MOST_LINES + 1))
+"""Bytes of a basket of so many products."""
 _PACK_CODES = tuple(Struct(f"<{count}I").pack for count in range(MOST_LINES + 1))
 _BYTES = tuple(bytes((n,)) for n in range(256))
 
@@ -103,18 +105,21 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
     """Time of the newest message that has left, 0 when none has."""
     floor_id: bytes = b""
 
+    def is_next(self, message: bytes, time_ms: int) -> bool:
+        """Is this message new and later than all others? Most are. A few of the others that are told no are new as well."""
+        rows = self.rows
+        return self.ids.find(message) < 0 and (not rows or time_ms > _word(rows, -ROW)[0] >> 8)
+
     def look_up(self, message: bytes, body: int, time_ms: int, memory_days: int) -> Seen:
         """Has this message been seen? Ids that may have been forgotten are beyond memory."""
         rows = self.rows
-        newest_ms = _word(rows, -ROW)[0] >> 8 if rows else time_ms - 1
-        if message not in self.ids:
-            if time_ms > newest_ms:
-                return _NEW
-        else:
-            at = find(self.ids, message)
-            if at >= 0:
-                known = _u32(rows, at * ROW + 8)[0]
-                return _DUPLICATE if known in (body, NOT_KNOWN) else _OTHER_BODY
+        at = find(self.ids, message)
+        if at >= 0:
+            known = _u32(rows, at * ROW + 8)[0]
+            return _DUPLICATE if known in (body, NOT_KNOWN) else _OTHER_BODY
+        newest_ms = self.newest_ms()
+        if time_ms > newest_ms:
+            return _NEW
         if time_ms < newest_ms - memory_days * DAY_MS:
             return _BEYOND_MEMORY
         if time_ms <= self.floor_ms and (time_ms < self.floor_ms or message <= self.floor_id):
@@ -133,29 +138,48 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         memory_messages: int,
     ) -> None:
         """Remembers a new message and lets go of what is too old or too much."""
-        row = _pack_row(time_ms << 8 | trace, body, product)
         rows = self.rows
         if not rows or time_ms > _word(rows, -ROW)[0] >> 8:
-            self.ids += message
-            rows = self.rows = rows + row
-            newest_ms = time_ms
-            if trace >= _CART_ADDED:
-                self._keep_newest_lines(message, trace, lines)
-        else:
-            first = time_ms << 8
-            at = place(rows, ROW, self.ids, first, first + 256, message)
-            self.ids = insert(self.ids, at, message)
-            rows = self.rows = insert(rows, at, row)
-            newest_ms = _word(rows, -ROW)[0] >> 8
-            if trace >= _CART_ADDED:
-                self._keep_lines(at, message, trace, lines)
-        gone = len(rows) // ROW - memory_messages
-        oldest = (newest_ms - memory_days * DAY_MS) << 8
-        if _word(rows)[0] < oldest:
-            # The newest row isn't too old, so there is a second; mostly one leaves as one comes.
-            gone = max(gone, 1 if _word(rows, ROW)[0] >= oldest else below(rows, ROW, oldest))
+            self.append(message, body, time_ms, trace, product, lines, memory_days, memory_messages)
+            return
+        first = time_ms << 8
+        at = place(rows, ROW, self.ids, first, first + 256, message)
+        self.ids = insert(self.ids, at, message)
+        rows = self.rows = insert(rows, at, _pack_row(first | trace, body, product))
+        if trace >= _CART_ADDED:
+            self._keep_lines(at, message, trace, lines)
+        oldest = ((_word(rows, -ROW)[0] >> 8) - memory_days * DAY_MS) << 8
+        gone = max(len(rows) // ROW - memory_messages, below(rows, ROW, oldest))
         if gone > 0:
             self._forget(gone)
+
+    def append(
+        self,
+        message: bytes,
+        body: int,
+        time_ms: int,
+        trace: int,
+        product: int,
+        lines: Sequence[Line],
+        memory_days: int,
+        memory_messages: int,
+    ) -> None:
+        """As `add`, for a message that is later than all others."""
+        ids, rows = self.ids, self.rows
+        end = len(rows)
+        if end:
+            oldest = (time_ms - memory_days * DAY_MS) << 8
+            most = memory_messages * ROW
+            at = 0
+            while at < end and (_word(rows, at)[0] < oldest or end - at >= most):  # mostly few leave as one comes
+                at += ROW
+            if at:
+                self._forget(at // ROW)
+                ids, rows = self.ids, self.rows
+        self.ids = ids + message
+        self.rows = rows + _pack_row(time_ms << 8 | trace, body, product)
+        if trace >= _CART_ADDED:
+            self._keep_newest_lines(message, trace, lines)
 
     def views_of(self, product_id: str, now_ms: int, days: int = 30) -> int:
         """Views of a product in the last ``days`` and since it was last bought."""
@@ -287,26 +311,32 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         return b""
 
     def _trim_baskets(self) -> None:
+        """Lets go of the oldest basket when there is one too many."""
         baskets = self.baskets
-        count = at = 0
-        while at < len(baskets):
-            at += _GROUP + _CODE * baskets[at + ID]
-            count += 1
-        for _ in range(count - MOST_BASKETS):
-            baskets = baskets[_GROUP + _CODE * baskets[ID] :]
-        self.baskets = baskets
+        end = len(baskets)
+        at = 0
+        for _ in range(MOST_BASKETS):
+            if at >= end:
+                return
+            at += _BASKET[baskets[at + ID]]
+        if at < end:
+            self.baskets = baskets[_BASKET[baskets[ID]] :]
 
     def _forget(self, gone: int) -> None:
         """Lets go of the oldest messages, and of what is kept for them."""
-        leaving = self.ids[: gone * ID]
-        if self.carts and find(leaving, self.carts[:ID]) >= 0:
-            self.carts = self._select(self.carts, _LINE.size, gone)
-        if self.baskets and find(leaving, self.baskets[:ID]) >= 0:
-            self.baskets = self._select(self.baskets, _CODE, gone)
-        self.floor_ms = _word(self.rows, (gone - 1) * ROW)[0] >> 8
-        self.floor_id = leaving[-ID:]
-        self.ids = self.ids[gone * ID :]
-        self.rows = self.rows[gone * ROW :]
+        ids, rows = self.ids, self.rows
+        end, after = gone * ID, gone * ROW
+        if self.carts or self.baskets:
+            leaving = rows[:after:ROW]
+            if leaving.strip(_BEFORE_CARTS):
+                if self.carts and find(ids[:end], self.carts[:ID]) >= 0:
+                    self.carts = self._select(self.carts, _LINE.size, gone)
+                if self.baskets and find(ids[:end], self.baskets[:ID]) >= 0:
+                    self.baskets = self._select(self.baskets, _CODE, gone)
+        self.floor_ms = _word(rows, after - ROW)[0] >> 8
+        self.floor_id = ids[end - ID : end]
+        self.ids = ids[end:]
+        self.rows = rows[after:]
 
 
 def _groups(groups: bytes, width: int) -> Iterator[tuple[int, int, int]]:

@@ -134,13 +134,14 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
     ) -> Applied:
         """Takes a send of an order; of several sends the one with the latest (time, message) counts."""
         rows = self.rows
-        if key not in self.keys and (not rows or time_ms > _time(rows, -ROW)[0]):
+        if self.keys.find(key) < 0 and (not rows or time_ms > _time(rows, -ROW)[0]):
             # Mostly an order is the newest and nothing leaves for it; the newest can't be beyond memory.
             self.keys += key
             self.sends += message
             rows = self.rows = rows + _pack_row(time_ms, amount_minor)
+            gone = self.gone
             if (
-                self.gone is not None
+                (gone is not None and gone.frozen)
                 or len(rows) > memory_orders * ROW
                 or _time(rows)[0] < time_ms - memory_days * DAY_MS
             ):
