@@ -18,7 +18,7 @@ from stream.churn.features import FEATURES
 from stream.config import SETTINGS
 from stream.events.kinds import Aliased, Event, Identified
 from stream.events.rejected import Reason
-from stream.events.segment import MESSAGES, Head
+from stream.events.segment import MESSAGES
 from stream.events.wire import Address, Envelope, Product, Traits
 from stream.rules.vocabulary import VARIABLES
 from stream.segments import tiers
@@ -237,8 +237,7 @@ This page is made from the code: `python -m stream.dictionary > docs/data-dictio
 
 def _messages() -> Iterable[tuple[str, ...]]:
     for row in MESSAGES:
-        head = Head(row.name, "m", "c", 1, False)
-        event = row.build(msgspec.convert(_NEEDED, row.properties), head, lambda *_: None)
+        event = row.build(msgspec.convert(_NEEDED, row.properties), "m", "c", 1, False, lambda *_: None)
         yield row.name, f"`{event.kind}`", row.topic, _field_names(row.properties), _first_sentence(type(event))
     yield "identify", f"`{Identified.kind}`", "profiles", _field_names(Traits), _first_sentence(Identified)
     yield "alias", f"`{Aliased.kind}`", "profiles", "", _first_sentence(Aliased)

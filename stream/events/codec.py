@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 
 from stream.config import Settings
 from stream.events import kinds
 from stream.events.cloudevents import NULL, envelopes, header_text, read_headers, unwrapped
-from stream.events.instants import day_of, parse_ms, to_ms, to_text
+from stream.events.instants import DAY_MS, EPOCH, day_of, parse_ms, to_ms, to_text
 from stream.events.kinds import Event
 from stream.events.money import MOST_MINOR, Rates
 from stream.events.record import BACKFILL_END_HEADER, Record
 from stream.events.rejected import Ignored, Reason, Refusal, Rejected, Stage, shortened
-from stream.events.segment import MESSAGES, Builder, Head, build_activity, build_identified, plain_name
+from stream.events.segment import MESSAGES, Builder, Money, activity, build_identified, plain_name
 from stream.events.validation import rejected
-from stream.events.wire import ActivityProperties, Envelope, Traits
+from stream.events.wire import ActivityProperties, Common, Envelope, Track, Traits
 
 FIRST_MS = 1
 """No event is earlier, whatever the setting says: state keeps instants since 1970, with 0 for never."""
@@ -37,13 +37,28 @@ _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(NaN|Infinity|inf|nan)\b")
 _EMPTY = msgspec.Raw(b"{}")
 
 _traits = msgspec.json.Decoder(Traits)
-_Handler = tuple[msgspec.json.Decoder[Any], Builder, str]
+_Handler = tuple[msgspec.json.Decoder[Any], Builder]
 _handlers: dict[str, _Handler] = {
-    spelling: (msgspec.json.Decoder(row.properties), row.build, row.name)
+    spelling: (msgspec.json.Decoder(row.properties), row.build)
     for row in MESSAGES
     for spelling in (row.name, plain_name(row.name))
 }
-_presence: _Handler = (msgspec.json.Decoder(ActivityProperties), build_activity, "page")
+_presence: _Handler = (msgspec.json.Decoder(ActivityProperties), activity("page"))
+
+_builders: dict[type[msgspec.Struct], Builder] = {
+    msgspec.defstruct(
+        row.name.replace(" ", ""),
+        [("properties", row.properties)],
+        bases=(Track,),
+        tag_field="event",
+        tag=row.name,
+        kw_only=True,
+        gc=False,
+    ): row.build
+    for row in MESSAGES
+}
+"""The builder of each message of the contract, by a type of the whole message with its properties in it."""
+_tracked: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(_builders)])  # noqa: UP007
 
 
 class _When(
@@ -71,8 +86,7 @@ class Decoder:
     """
 
     def __init__(self, settings: Settings, rates: Rates | None = None, latest_ms: int | None = None) -> None:
-        self._rates = rates or Rates(settings.currency)
-        self._currency, self._scale = self._rates.currency, self._rates.scale
+        self._money = _taker(rates or Rates(settings.currency))
         self._earliest_ms = max(FIRST_MS, parse_ms(settings.earliest_event))
         self._tolerance_ms = settings.future_tolerance_ms
         self._max_bytes = settings.max_record_bytes
@@ -81,6 +95,30 @@ class Decoder:
 
     def decode(self, record: Record) -> Decoded:
         """The event in a record, or why there is none."""
+        value = record.value
+        # What is just as the contract has it takes one pass over the bytes. Anything else, good or bad, is taken step by step.
+        if value and not record.headers and len(value) <= self._max_bytes and b'"track"' in value and value.isascii():
+            try:
+                message = _tracked.decode(value)
+                customer = message.user_id or f"anon:{message.anonymous_id or ''}"
+                if message.sent_at is None and message.received_at is None:
+                    since = message.timestamp - EPOCH
+                    time_ms = since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000  # `to_ms`
+                    latest_ms = record.timestamp_ms + self._tolerance_ms
+                    if record.timestamp_ms < 0 or latest_ms > self._latest_ms or not self._follows_records:
+                        latest_ms = self._latest_ms
+                    is_in_time = self._earliest_ms <= time_ms <= latest_ms
+                else:
+                    time_ms = self._time_ms(message, record, "$")
+                    is_in_time = True
+                if is_in_time and customer[0] != "\0" and customer != "anon:":
+                    build = _builders[type(message)]
+                    return build(message.properties, message.message_id, customer, time_ms, False, self._money)
+            except (msgspec.DecodeError, RecursionError, Refusal):
+                pass
+        return self._step_by_step(record)
+
+    def _step_by_step(self, record: Record) -> Decoded:
         value = record.value
         if not value:
             if any(name == BACKFILL_END_HEADER for name, _ in record.headers):
@@ -143,23 +181,23 @@ class Decoder:
             if kind == "alias":
                 previous = envelope.previous_id or ""
                 return kinds.Aliased(envelope.message_id, customer, time_ms, backfill, previous=previous)
-            head = Head(kind, envelope.message_id, customer, time_ms, backfill)
+            traits = _EMPTY if envelope.traits == NULL else envelope.traits
             try:
-                return build_identified(_traits.decode(_EMPTY if envelope.traits == NULL else envelope.traits), head)
+                return build_identified(_traits.decode(traits), envelope.message_id, customer, time_ms, backfill)
             except msgspec.ValidationError as error:
                 return rejected(str(error), f"{prefix}.traits")
-        decoder, build, name = handler
+        decoder, build = handler
         raw = envelope.properties
         try:
             properties = decoder.decode(_EMPTY if raw == NULL else raw)
-            return build(properties, Head(name, envelope.message_id, customer, time_ms, backfill), self._money)
+            return build(properties, envelope.message_id, customer, time_ms, backfill, self._money)
         except msgspec.ValidationError as error:
             return rejected(str(error), f"{prefix}.properties")
         except Refusal as refusal:
             refusal.field = f"{prefix}.properties.{refusal.field}"
             raise
 
-    def _time_ms(self, envelope: Envelope, record: Record, prefix: str) -> int:
+    def _time_ms(self, envelope: Common, record: Record, prefix: str) -> int:
         """Event time of a message, within what the shop's settings and the record's own time-stamp allow."""
         at, sent_at, received_at = envelope.timestamp, envelope.sent_at, envelope.received_at
         if at is None:
@@ -184,27 +222,35 @@ class Decoder:
             detail = f"{to_text(time_ms)} is after {to_text(latest_ms)}"
         raise Refusal(Reason.TIME_OUT_OF_RANGE, f"{prefix}.timestamp", detail)
 
-    def _money(self, amount: float | None, currency: str | None, field: str, time_ms: int) -> int | None:
+
+def _taker(rates: Rates) -> Money:
+    """How amounts are taken under a shop's rates; a function of its own, as it is called several times for an order."""
+    own, scale = rates.currency, rates.scale
+
+    def money(amount: float | None, currency: str | None, field: str, time_ms: int) -> int | None:
         if amount is None:
             return None
-        if currency is None or currency == self._currency:
-            minor = round(amount * self._scale)
+        if currency is None or currency == own:
+            minor = round(amount * scale)
         else:
-            minor = self._converted(amount, currency, time_ms)
+            minor = _converted(rates, amount, currency, time_ms)
         if minor > MOST_MINOR:
             raise Refusal(Reason.MONEY_OUT_OF_RANGE, field, f"{amount:g} is more than {MOST_MINOR} minor units")
         return minor
 
-    def _converted(self, amount: float, currency: str, time_ms: int) -> int:
-        """An amount whose currency is written down, which may be the shop's in small letters."""
-        code = currency.upper()
-        if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
-            raise Refusal(Reason.UNKNOWN_CURRENCY, "currency", f"{currency!r} is not an ISO 4217 code such as EUR")
-        minor = self._rates.to_minor(amount, code, day_of(time_ms))
-        if minor is None:
-            detail = f"no rate from {code} to {self._currency} for that day; add one to the rates file"
-            raise Refusal(Reason.NO_RATE, "currency", detail)
-        return minor
+    return money
+
+
+def _converted(rates: Rates, amount: float, currency: str, time_ms: int) -> int:
+    """An amount whose currency is written down, which may be the shop's in small letters."""
+    code = currency.upper()
+    if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
+        raise Refusal(Reason.UNKNOWN_CURRENCY, "currency", f"{currency!r} is not an ISO 4217 code such as EUR")
+    minor = rates.to_minor(amount, code, day_of(time_ms))
+    if minor is None:
+        detail = f"no rate from {code} to {rates.currency} for that day; add one to the rates file"
+        raise Refusal(Reason.NO_RATE, "currency", detail)
+    return minor
 
 
 def _no_zone(instant: datetime, field: str) -> Refusal:

@@ -32,32 +32,22 @@ from stream.events.wire import (
     Traits,
 )
 
-
-class Head(msgspec.Struct, frozen=True, gc=False):
-    """What every event has, and what its message is called."""
-
-    name: str
-    message_id: str
-    customer: str
-    time_ms: int
-    backfill: bool
-
-
 Money = Callable[[float | None, str | None, str, int], int | None]
 """(amount, currency, field, event time) to minor units; ``None`` stays ``None``; raises `Refusal` for money that can't be
 taken."""
-Builder = Callable[[Any, Head, Money], Event]
-"""(properties, head, money) to the event. Builders spell out what all events have, instead of passing on a dict of it:
-that takes a third of the time, and one of them runs for every record."""
+Builder = Callable[[Any, str, str, int, bool, Money], Event]
+"""(properties, message id, customer, event time, backfill, money) to the event. Builders spell out what all events have,
+instead of passing on a dict or an object of it: one of them runs for every record."""
 
 
-def _lines(products: list[Product] | None, currency: str | None, h: Head, money: Money) -> tuple[Line, ...]:
+def _lines(products: list[Product] | None, currency: str | None, time_ms: int, money: Money) -> tuple[Line, ...]:
     lines: list[Line] = []
     try:
         for product in products or ():
-            price = money(product.price, currency, "price", h.time_ms)
-            quantity = 1 if product.quantity is None else product.quantity
-            lines.append(Line(product.product_id or product.sku or product.name or "", quantity, price or 0))
+            amount, quantity = product.price, product.quantity
+            price = 0 if amount is None else money(amount, currency, "price", time_ms) or 0
+            product_id = product.product_id or product.sku or product.name or ""
+            lines.append(Line(product_id, 1 if quantity is None else quantity, price))
     except Refusal as refusal:
         if refusal.field == "price":
             refusal.field = f"products[{len(lines)}].price"
@@ -72,106 +62,106 @@ def _first_category(products: list[Product]) -> str:
     return ""
 
 
-def _product_line(p: ProductProperties, h: Head, money: Money) -> Line:
+def _product_line(p: ProductProperties, time_ms: int, money: Money) -> Line:
     product_id = p.product_id or p.sku
     if not product_id:
         raise Refusal(Reason.MISSING_FIELD, "product_id", "a product event needs product_id or sku")
-    price = money(p.price, p.currency, "price", h.time_ms)
+    price = money(p.price, p.currency, "price", time_ms)
     return Line(product_id, 1 if p.quantity is None else p.quantity, price or 0)
 
 
 def _order(kind: type[kinds.Purchase]) -> Builder:
-    def build(p: OrderProperties, h: Head, money: Money) -> Event:
+    def build(p: OrderProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
         currency, products = p.currency, p.products
-        paid = money(p.revenue, currency, "revenue", h.time_ms)
-        total = money(p.total, currency, "total", h.time_ms)
+        paid = money(p.revenue, currency, "revenue", time_ms)
+        total = money(p.total, currency, "total", time_ms)
         if paid is None:
             paid = total
-        discount = money(p.discount, currency, "discount", h.time_ms)
+        discount = money(p.discount, currency, "discount", time_ms)
         return kind(
-            h.message_id,
-            h.customer,
-            h.time_ms,
-            h.backfill,
+            message_id,
+            customer,
+            time_ms,
+            backfill,
             p.channel or "",
-            order_id=p.order_id or h.message_id,
+            order_id=p.order_id or message_id,
             amount_minor=paid or 0,
             discount_minor=discount or 0,
             coupon=p.coupon or "",
             store=p.affiliation or "",
             category=_first_category(products) if products else "",
-            lines=_lines(products, currency, h, money) if products else (),
+            lines=_lines(products, currency, time_ms, money) if products else (),
         )
 
     return build
 
 
-def _refund(p: RefundProperties, h: Head, money: Money) -> Event:
-    amount = money(p.revenue, p.currency, "revenue", h.time_ms)
+def _refund(p: RefundProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
+    amount = money(p.revenue, p.currency, "revenue", time_ms)
     if amount is None:
-        amount = money(p.total, p.currency, "total", h.time_ms)
+        amount = money(p.total, p.currency, "total", time_ms)
     return kinds.Refund(
-        h.message_id, h.customer, h.time_ms, h.backfill, p.channel or "", order_id=p.order_id, amount_minor=amount
+        message_id, customer, time_ms, backfill, p.channel or "", order_id=p.order_id, amount_minor=amount
     )
 
 
-def _cancel(p: CancelProperties, h: Head, money: Money) -> Event:
-    return kinds.Cancellation(h.message_id, h.customer, h.time_ms, h.backfill, p.channel or "", order_id=p.order_id)
+def _cancel(p: CancelProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
+    return kinds.Cancellation(message_id, customer, time_ms, backfill, p.channel or "", order_id=p.order_id)
 
 
-def _viewed(p: ProductProperties, h: Head, money: Money) -> Event:
+def _viewed(p: ProductProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
     product_id = p.product_id or p.sku
     if not product_id:
         raise Refusal(Reason.MISSING_FIELD, "product_id", "a product event needs product_id or sku")
     return kinds.ProductViewed(
-        h.message_id,
-        h.customer,
-        h.time_ms,
-        h.backfill,
+        message_id,
+        customer,
+        time_ms,
+        backfill,
         p.channel or "",
         product_id=product_id,
         category=p.category or "",
-        price_minor=money(p.price, p.currency, "price", h.time_ms) or 0,
+        price_minor=money(p.price, p.currency, "price", time_ms) or 0,
     )
 
 
-def _added(p: ProductProperties, h: Head, money: Money) -> Event:
+def _added(p: ProductProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
     return kinds.CartAdded(
-        h.message_id,
-        h.customer,
-        h.time_ms,
-        h.backfill,
+        message_id,
+        customer,
+        time_ms,
+        backfill,
         p.channel or "",
-        line=_product_line(p, h, money),
+        line=_product_line(p, time_ms, money),
         category=p.category or "",
     )
 
 
-def _removed(p: ProductProperties, h: Head, money: Money) -> Event:
+def _removed(p: ProductProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
     return kinds.CartRemoved(
-        h.message_id, h.customer, h.time_ms, h.backfill, p.channel or "", line=_product_line(p, h, money)
+        message_id, customer, time_ms, backfill, p.channel or "", line=_product_line(p, time_ms, money)
     )
 
 
 def _cart(kind: type[kinds.CartViewed]) -> Builder:
-    def build(p: CartProperties, h: Head, money: Money) -> Event:
+    def build(p: CartProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
         return kind(
-            h.message_id,
-            h.customer,
-            h.time_ms,
-            h.backfill,
+            message_id,
+            customer,
+            time_ms,
+            backfill,
             p.channel or "",
-            lines=_lines(p.products, p.currency, h, money),
+            lines=_lines(p.products, p.currency, time_ms, money),
         )
 
     return build
 
 
-def _searched(p: SearchProperties, h: Head, money: Money) -> Event:
-    return kinds.Searched(h.message_id, h.customer, h.time_ms, h.backfill, p.channel or "", query=p.query or "")
+def _searched(p: SearchProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
+    return kinds.Searched(message_id, customer, time_ms, backfill, p.channel or "", query=p.query or "")
 
 
-def _reviewed(p: ReviewProperties, h: Head, money: Money) -> Event:
+def _reviewed(p: ReviewProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
     try:
         rating = float(p.rating) if p.rating not in (None, "") else 0.0
     except ValueError:
@@ -179,10 +169,10 @@ def _reviewed(p: ReviewProperties, h: Head, money: Money) -> Event:
     if not 0.0 <= rating <= 5.0:
         raise Refusal(Reason.VALUE_OUT_OF_RANGE, "rating", f"{rating:g} is not between 0 and 5")
     return kinds.Reviewed(
-        h.message_id,
-        h.customer,
-        h.time_ms,
-        h.backfill,
+        message_id,
+        customer,
+        time_ms,
+        backfill,
         p.channel or "",
         product_id=p.product_id or "",
         rating=rating,
@@ -191,55 +181,64 @@ def _reviewed(p: ReviewProperties, h: Head, money: Money) -> Event:
 
 
 def _score(kind: type[kinds.NpsGiven | kinds.CsatGiven]) -> Builder:
-    def build(p: NpsProperties | CsatProperties, h: Head, money: Money) -> Event:
-        return kind(h.message_id, h.customer, h.time_ms, h.backfill, p.channel or "", score=p.score)
+    def build(
+        p: NpsProperties | CsatProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money
+    ) -> Event:
+        return kind(message_id, customer, time_ms, backfill, p.channel or "", score=p.score)
 
     return build
 
 
 def _complaint(kind: type[kinds.ComplaintOpened | kinds.ComplaintResolved]) -> Builder:
-    def build(p: ComplaintProperties, h: Head, money: Money) -> Event:
-        return kind(h.message_id, h.customer, h.time_ms, h.backfill, p.channel or "", complaint_id=p.complaint_id)
+    def build(
+        p: ComplaintProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money
+    ) -> Event:
+        return kind(message_id, customer, time_ms, backfill, p.channel or "", complaint_id=p.complaint_id)
 
     return build
 
 
-def _consent(p: ConsentProperties, h: Head, money: Money) -> Event:
+def _consent(p: ConsentProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money) -> Event:
     return kinds.ConsentChanged(
-        h.message_id,
-        h.customer,
-        h.time_ms,
-        h.backfill,
+        message_id,
+        customer,
+        time_ms,
+        backfill,
         p.channel or "",
         consent_channel=p.consent_channel,
         granted=p.granted,
     )
 
 
-def _outcome(p: OutcomeProperties, h: Head, money: Money) -> Event:
-    return kinds.Outcome(
-        h.message_id,
-        h.customer,
-        h.time_ms,
-        h.backfill,
-        p.channel or "",
-        action_id=p.action_id,
-        status=h.name.rsplit(maxsplit=1)[-1].lower(),
-    )
+def _outcome(status: str) -> Builder:
+    def build(
+        p: OutcomeProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money
+    ) -> Event:
+        return kinds.Outcome(
+            message_id, customer, time_ms, backfill, p.channel or "", action_id=p.action_id, status=status
+        )
+
+    return build
 
 
-def build_activity(p: ActivityProperties, h: Head, money: Money) -> Event:
-    """The event of what only says that the customer was there."""
-    return kinds.Activity(h.message_id, h.customer, h.time_ms, h.backfill, p.channel or "", name=h.name)
+def activity(name: str) -> Builder:
+    """Builds the event of what only says that the customer was there."""
+
+    def build(
+        p: ActivityProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money
+    ) -> Event:
+        return kinds.Activity(message_id, customer, time_ms, backfill, p.channel or "", name=name)
+
+    return build
 
 
-def build_identified(t: Traits, h: Head) -> Event:
+def build_identified(t: Traits, message_id: str, customer: str, time_ms: int, backfill: bool) -> Event:
     """The event of an ``identify`` call."""
     return kinds.Identified(
-        h.message_id,
-        h.customer,
-        h.time_ms,
-        h.backfill,
+        message_id,
+        customer,
+        time_ms,
+        backfill,
         region=t.region or (t.address.country if t.address and t.address.country else ""),
         language=t.language or t.locale or "",
         timezone=t.timezone or "",
@@ -270,26 +269,26 @@ MESSAGES: tuple[MessageType, ...] = (
     MessageType("Product Removed", ProductProperties, _removed, "browses"),
     MessageType("Cart Viewed", CartProperties, _cart(kinds.CartViewed), "browses"),
     MessageType("Checkout Started", CartProperties, _cart(kinds.CheckoutStarted), "browses"),
-    MessageType("Product List Viewed", ActivityProperties, build_activity, "browses"),
-    MessageType("Product Clicked", ActivityProperties, build_activity, "browses"),
-    MessageType("Session Started", ActivityProperties, build_activity, "browses"),
-    MessageType("Application Opened", ActivityProperties, build_activity, "browses"),
-    MessageType("Signed In", ActivityProperties, build_activity, "browses"),
-    MessageType("Checked In", ActivityProperties, build_activity, "browses"),
-    MessageType("Feature Used", ActivityProperties, build_activity, "browses"),
+    MessageType("Product List Viewed", ActivityProperties, activity("Product List Viewed"), "browses"),
+    MessageType("Product Clicked", ActivityProperties, activity("Product Clicked"), "browses"),
+    MessageType("Session Started", ActivityProperties, activity("Session Started"), "browses"),
+    MessageType("Application Opened", ActivityProperties, activity("Application Opened"), "browses"),
+    MessageType("Signed In", ActivityProperties, activity("Signed In"), "browses"),
+    MessageType("Checked In", ActivityProperties, activity("Checked In"), "browses"),
+    MessageType("Feature Used", ActivityProperties, activity("Feature Used"), "browses"),
     MessageType("Product Reviewed", ReviewProperties, _reviewed, "feedback"),
     MessageType("NPS Submitted", NpsProperties, _score(kinds.NpsGiven), "feedback"),
     MessageType("CSAT Submitted", CsatProperties, _score(kinds.CsatGiven), "feedback"),
     MessageType("Complaint Opened", ComplaintProperties, _complaint(kinds.ComplaintOpened), "feedback"),
     MessageType("Complaint Resolved", ComplaintProperties, _complaint(kinds.ComplaintResolved), "feedback"),
-    MessageType("Support Contacted", ActivityProperties, build_activity, "feedback"),
+    MessageType("Support Contacted", ActivityProperties, activity("Support Contacted"), "feedback"),
     MessageType("Consent Changed", ConsentProperties, _consent, "profiles"),
-    MessageType("Action Delivered", OutcomeProperties, _outcome, "outcomes"),
-    MessageType("Action Opened", OutcomeProperties, _outcome, "outcomes"),
-    MessageType("Action Clicked", OutcomeProperties, _outcome, "outcomes"),
-    MessageType("Action Converted", OutcomeProperties, _outcome, "outcomes"),
-    MessageType("Action Unsubscribed", OutcomeProperties, _outcome, "outcomes"),
-    MessageType("Action Bounced", OutcomeProperties, _outcome, "outcomes"),
+    MessageType("Action Delivered", OutcomeProperties, _outcome("delivered"), "outcomes"),
+    MessageType("Action Opened", OutcomeProperties, _outcome("opened"), "outcomes"),
+    MessageType("Action Clicked", OutcomeProperties, _outcome("clicked"), "outcomes"),
+    MessageType("Action Converted", OutcomeProperties, _outcome("converted"), "outcomes"),
+    MessageType("Action Unsubscribed", OutcomeProperties, _outcome("unsubscribed"), "outcomes"),
+    MessageType("Action Bounced", OutcomeProperties, _outcome("bounced"), "outcomes"),
 )
 """Every ``track`` event that Winback understands."""
 

@@ -7,7 +7,7 @@ specification has as a string. Source: Segment "Spec: V2 Ecommerce Events" and "
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,7 +24,7 @@ Amount = Annotated[float, Meta(ge=0, lt=1e15)]
 """Money in whole units of its currency, as senders write it."""
 
 
-class Envelope(
+class Common(
     msgspec.Struct,
     kw_only=True,
     gc=False,
@@ -38,10 +38,9 @@ class Envelope(
         "original_timestamp": "originalTimestamp",
     },
 ):
-    """The common fields of every Segment message, or of a structured CloudEvent around one."""
+    """The common fields of every Segment message but those that say what happened."""
 
     type: str = ""
-    event: str | None = None
     user_id: Annotated[str, Meta(max_length=LONGEST_ID)] | None = None
     anonymous_id: Annotated[str, Meta(max_length=LONGEST_ID)] | None = None
     previous_id: Annotated[str, Meta(max_length=LONGEST_ID)] | None = None
@@ -50,7 +49,6 @@ class Envelope(
     sent_at: datetime | None = None
     received_at: datetime | None = None
     original_timestamp: datetime | None = None
-    properties: msgspec.Raw = msgspec.Raw(b"{}")
     traits: msgspec.Raw = msgspec.Raw(b"{}")
     # CloudEvents 1.0, structured mode
     specversion: str | None = None
@@ -58,6 +56,22 @@ class Envelope(
     time: datetime | None = None
     subject: str | None = None
     data: msgspec.Raw = msgspec.Raw()
+
+
+class Envelope(Common, kw_only=True, gc=False):
+    """Any Segment message, or a structured CloudEvent around one."""
+
+    event: str | None = None
+    properties: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Track(Common, kw_only=True, gc=False):
+    """A ``track`` message that lacks nothing and isn't wrapped in a CloudEvent; its own types add the properties."""
+
+    type: Literal["track"]
+    message_id: Id
+    timestamp: Annotated[datetime, Meta(tz=True)]
+    specversion: None = None
 
 
 class Product(msgspec.Struct, kw_only=True, gc=False):
