@@ -22,10 +22,10 @@ from stream.events.record import Record
 MOST_BATCH_BYTES = 8 * 1024 * 1024
 """A batch ends here even if it may have more records: two thousand records of 1 MiB would be a transaction of 2 GiB."""
 
-FULL_RECORDS, FULL_BYTES = 20_000, 16 * 1024 * 1024
+FULL_RECORDS, FULL_BYTES = 20_000, 4 * 1024 * 1024
 """A topic with this much waiting is fetched no further until half of it is done. It bounds the memory of a worker that
-is far behind (topics x partitions x 16 MiB at worst) and is more than a processor does during one long poll, so that
-it doesn't run dry."""
+is far behind (topics x partitions x 4 MiB at worst, and the last fetch of 2) and is more than a processor does during one
+long poll, so that it doesn't run dry."""
 
 
 class Arrival(enum.Enum):
@@ -55,7 +55,7 @@ class Batch(msgspec.Struct, frozen=True):
 class _Feed:
     """One topic of the partition: a list that is read from its front and cut off now and then."""
 
-    __slots__ = ("bytes", "expected", "head", "records", "shut", "times", "topic")
+    __slots__ = ("_ends", "_gone", "expected", "head", "records", "shut", "times", "topic")
 
     def __init__(self, topic: str, expected: int) -> None:
         self.topic = topic
@@ -65,26 +65,38 @@ class _Feed:
         self.head = 0
         """How many of the records are done."""
         self.expected = expected
-        self.bytes = 0
         self.shut = False
+        self._ends: list[int] = []
+        """Bytes of all records that ever came, up to and with each of these."""
+        self._gone = 0
+        """Bytes of those that are done."""
 
     def __len__(self) -> int:
         return len(self.records) - self.head
 
+    @property
+    def bytes(self) -> int:
+        """Of the values that wait."""
+        return self._ends[-1] - self._gone if self._ends else 0
+
     def add(self, records: list[Record], times: list[int]) -> None:
+        # While they are hot: whoever counts them again when they are done waits for memory.
+        sizes = [len(value) if (value := record.value) else 0 for record in records]
+        self._ends += accumulate(sizes, initial=self._ends.pop()) if self._ends else accumulate(sizes)
         self.records += records
         self.times += times
-        self.bytes += _bytes(records)
 
     def drop(self, number: int) -> None:
         head = self.head + number
         if head == len(self.records):
-            self.records, self.times, self.head, self.bytes = [], [], 0, 0
+            self.records, self.times, self._ends, self.head, self._gone = [], [], [], 0, 0
             return
-        self.bytes -= _bytes(self.records[self.head : head])
+        if not number:
+            return
+        self._gone = self._ends[head - 1]
         self.head = head
         if head > len(self.records) // 2:
-            del self.records[:head], self.times[:head]
+            del self.records[:head], self.times[:head], self._ends[:head]
             self.head = 0
 
 
@@ -237,7 +249,3 @@ def _fitting(records: list[Record]) -> int:
     """How many of the records are within `MOST_BATCH_BYTES`, at least one."""
     sizes = accumulate(len(record.value or b"") for record in records)
     return max(1, sum(size <= MOST_BATCH_BYTES for size in sizes))
-
-
-def _bytes(records: list[Record]) -> int:
-    return sum([len(value) for record in records if (value := record.value)])

@@ -25,7 +25,7 @@ from stream.outcome import Outcome
 from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
 from stream.processor.epochs import DayClosed, Epoch, contribution_message, decode_epoch, in_days
-from stream.processor.residents import Resident, Residents
+from stream.processor.residents import Resident, Residents, Room
 from stream.processor.view import customer_view, score_view
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
@@ -60,6 +60,7 @@ class Partition:
         partitions: int,
         store: Mapping[bytes, bytes],
         decoder: Decoder | None = None,
+        room: Room | None = None,
     ) -> None:
         self._settings = settings
         self._number = partition
@@ -74,7 +75,7 @@ class Partition:
         self._record = PartitionRecord()
         self._epoch_day: int | None = None
         self._now_ms = 0
-        self._residents = Residents(store, self._work.timed_by)
+        self._residents = Residents(store, self._work.timed_by, room)
         self._touched: list[Resident] = []
         self._record_touched = False
         self._history: set[bytes] = set()
