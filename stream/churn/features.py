@@ -15,7 +15,8 @@ from operator import itemgetter
 
 import msgspec
 
-from stream.state.profile import Profile
+from stream.events.instants import DAY_MS
+from stream.state.profile import NEVER_DAYS, Profile
 
 
 class Theme(StrEnum):
@@ -112,7 +113,8 @@ def vector(profile: Profile, horizon_days: int) -> tuple[float, ...]:
         known = purchases.memo = _of_purchases(profile, horizon_days)
     _, _, bought, silence, bought_on, returns = known
     visits = person.active_days(today) - bought_on
-    seen_since = silence - log1p(profile.days_since_activity)
+    active_ms = person.last_activity_ms
+    seen_since = silence - log1p(max(0, today - active_ms // DAY_MS) if active_ms else NEVER_DAYS)
     nps = rating = complaints = 0.0
     if person.voice is not None:
         nps = profile.last_nps - 7.0 if profile.last_nps >= 0 else 0.0
@@ -142,8 +144,9 @@ def _of_purchases(profile: Profile, horizon_days: int) -> _Bought:
     if known is None or known[0] != today or known[1] != horizon_days:
         known = purchases.days_memo = (today, horizon_days, *_of_days(purchases.days, today, horizon_days))
     _, _, momentum_60d, momentum_180d, anniversaries, bought_on = known
-    recency_days = profile.recency_days
-    tenure_days = profile.tenure_days
+    last_ms, first_ms = purchases.last_ms, purchases.first_ms
+    recency_days = NEVER_DAYS if last_ms is None else max(0, today - last_ms // DAY_MS)
+    tenure_days = 0 if first_ms is None else max(0, today - first_ms // DAY_MS)
     lifetime = purchases.lifetime
     orders = lifetime.frequency or 1
     minor = lifetime.monetary_minor
@@ -165,7 +168,7 @@ def _of_purchases(profile: Profile, horizon_days: int) -> _Bought:
         log1p(minor / orders) if minor > 0 else 0.0,
         anniversaries,
     )
-    returns = log1p(profile.refunds_365d) if profile.customer.orders.marks else 0.0
+    returns = log1p(profile.refunds_365d) if purchases.any_marked else 0.0
     return today, horizon_days, bought, silence, bought_on, returns
 
 

@@ -81,7 +81,7 @@ class CustomerWork:
         self._settings = settings
         self._engine = Engine(rules, settings)
         self._schedule = Schedule(rules, settings)
-        self._by_activity = "last_activity" in self._schedule.on_person.anchors
+        self._by_activity = "last_activity" in self._schedule.on_person.any
         self.timed_by = _timed_by(rules, settings)
         """What the due instants of this shop depend on besides the customer."""
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
@@ -195,8 +195,8 @@ class CustomerWork:
         customer = resident.customer
         memory, person = customer.memory, customer.person
         resident.other_due_ms = NEVER_MS
-        if self._schedule.on_person:
-            instants = {"profile_created": person.created_ms, "last_activity": person.last_activity_ms}
+        if self._schedule.on_person.any:
+            instants = (person.created_ms, person.last_activity_ms)
             resident.other_due_ms = self._schedule.on_person.next_ms(instants, profile, memory, resident.hash)
         ahead_ms = self._settle(resident, profile.as_of_ms)
         due_ms = self._moved_due_ms(resident, profile, True)
@@ -226,7 +226,7 @@ class CustomerWork:
             return _PROSPECT
         year = purchases.year(day)
         frequency, monetary_minor = year.frequency, year.monetary_minor
-        recency = profile.recency_days
+        recency = max(0, day - last_ms // DAY_MS)
         tier = tier_of(recency, frequency, monetary_minor / self._major)
         if self.thresholds is None:
             return Standing(tier)
@@ -258,8 +258,7 @@ class CustomerWork:
         resident.forgotten_ms = messages.floor_ms
         cart_ms = NEVER_MS
         if messages.carts and profile.cart_open:
-            instants = {"cart_changed": profile.cart_changed_ms}
-            cart_ms = self._schedule.on_cart.next_ms(instants, profile, memory, resident.hash)
+            cart_ms = self._schedule.on_cart.next_ms((profile.cart_changed_ms,), profile, memory, resident.hash)
         resident.cart_due_ms = 0 if cart_ms == NEVER_MS else cart_ms
         if orders:
             resident.orders_due_ms = self._orders_due_ms(resident, profile)
@@ -275,11 +274,7 @@ class CustomerWork:
             return NEVER_MS
         memory, customer_hash = resident.customer.memory, resident.hash
         expected_day = purchases.expected_next_day
-        instants = {
-            "last_purchase": last_ms,
-            "first_purchase": first_ms,
-            "expected_purchase": 0 if expected_day is None else expected_day * DAY_MS,
-        }
+        instants = (last_ms, first_ms, 0 if expected_day is None else expected_day * DAY_MS)
         timer_ms = self._schedule.on_orders.next_ms(instants, profile, memory, customer_hash)
         review_ms = self._next_review(purchases, memory, customer_hash)
         grid_ms = self._next_grid(purchases, memory, customer_hash)
@@ -320,9 +315,10 @@ class CustomerWork:
         memory = profile.customer.memory
         before = memory.population
         purchases, standing = profile.purchases, profile.standing
+        last_ms = purchases.last_ms
         year = purchases.year(profile.day)
         now = Population(
-            0 if purchases.last_ms is None else purchases.last_ms // DAY_MS,
+            0 if last_ms is None else last_ms // DAY_MS,
             year.frequency,
             year.monetary_minor,
             purchases.cycle_days,

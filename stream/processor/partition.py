@@ -335,20 +335,22 @@ class Partition:
             self._close_day(day_of(now_ms) - 1, out)
             if pause and self._event_clock:
                 return
+        due, event_clock = self._due, self._event_clock
         fired = 0
         while most is None or fired < most:
-            due_ms = self._due.next_ms()
-            reached_ms = now_ms if due_ms is None or not self._event_clock else min(now_ms, due_ms)
+            due_ms = due.next_ms() if event_clock else None
+            reached_ms = now_ms if due_ms is None else min(now_ms, due_ms)
             if self._boundary_ms() <= reached_ms:
                 self._close_day(day_of(reached_ms) - 1, out)
-                if pause and self._event_clock:
+                if pause and event_clock:
                     return
                 continue
-            popped = self._due.pop_due(now_ms)
+            is_idle = event_clock and (due_ms is None or due_ms > now_ms)
+            popped = None if is_idle else due.pop_due(now_ms)
             if popped is None:
                 self._now_ms = now_ms
                 return
-            self._now_ms = popped[0] if self._event_clock else now_ms
+            self._now_ms = popped[0] if event_clock else now_ms
             self._fire(popped[1], self._now_ms, out)
             fired += 1
 

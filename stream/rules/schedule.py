@@ -6,12 +6,13 @@ anchor moves (a purchase, another cart), the old occurrence is gone and a new on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from stream.config import Settings
 from stream.events.hashing import hash64
+from stream.events.instants import DAY_MS
 from stream.rules.rule import Before, RuleSet, Since, spread_default
 from stream.state.memory import Memory
 from stream.state.profile import Profile
@@ -28,8 +29,8 @@ class Due(msgspec.Struct, frozen=True, order=True, gc=False):
 NEVER_MS = 1 << 62
 """Stands for "never" where the earliest of several instants is wanted."""
 
-_Timer = tuple[str, str, int, int, int]
-"""(anchor, rule id, distance from the anchor in ms, spread in ms, hash of the rule id)"""
+_Timer = tuple[int, str, int, int, int]
+"""(which of the anchors, rule id, distance from the anchor in ms, spread in ms, hash of the rule id)"""
 
 ON_ORDERS = ("last_purchase", "first_purchase", "expected_purchase")
 ON_PERSON = ("profile_created", "last_activity")
@@ -37,34 +38,39 @@ ON_CART = ("cart_changed",)
 
 
 class Timers:
-    """Timer rules that hang on the same part of a customer."""
+    """Timer rules that hang on the same part of a customer: on some of its instants, the anchors."""
 
-    __slots__ = ("_timers", "anchors")
+    __slots__ = ("_anchors", "_timers", "any")
 
-    def __init__(self, timers: Iterable[_Timer]) -> None:
-        self._timers = tuple(timers)
-        self.anchors = frozenset(anchor for anchor, *_ in self._timers)
+    def __init__(self, anchors: tuple[str, ...], timers: Iterable[_Timer]) -> None:
+        self._anchors = anchors
+        self._timers = sorted(timers, key=lambda timer: timer[2])
+        self.any = frozenset(anchors[timer[0]] for timer in self._timers)
+        """The anchors that any rule counts from."""
 
-    def __bool__(self) -> bool:
-        return bool(self._timers)
-
-    def next_ms(self, instants: Mapping[str, int], profile: Profile, memory: Memory, customer_hash: int) -> int:
+    def next_ms(self, instants: Sequence[int], profile: Profile, memory: Memory, customer_hash: int) -> int:
         """When the earliest occurrence that is still to be decided is due; `NEVER_MS`: there is none.
 
-        ``instants`` has the instant that each anchor stands for, 0 when there is none.
+        ``instants`` are what the anchors stand for, 0 when there is none.
         """
         earliest_ms = NEVER_MS
         history_ms, fired = memory.history_until_ms, memory.fired
         for anchor, rule_id, offset_ms, spread_ms, rule_hash in self._timers:
-            if at_ms := instants[anchor]:
-                due_ms = at_ms + offset_ms
-                if spread_ms:
-                    due_ms += (customer_hash ^ rule_hash) % spread_ms
-                if history_ms < due_ms < earliest_ms:
-                    done = fired.get(rule_id)
-                    if done is None or (due_ms > done[1] and done[0] != occurrence(anchor, profile)):
-                        earliest_ms = due_ms
+            at_ms = instants[anchor]
+            due_ms = at_ms + offset_ms
+            if due_ms >= earliest_ms or not at_ms:
+                continue  # most, because the nearest come first
+            if spread_ms:
+                due_ms += (customer_hash ^ rule_hash) % spread_ms
+            if history_ms < due_ms < earliest_ms:
+                done = fired.get(rule_id)
+                if done is None or (due_ms > done[1] and done[0] != occurrence(self._anchors[anchor], profile)):
+                    earliest_ms = due_ms
         return earliest_ms
+
+
+_ANCHORS = (*ON_ORDERS, *ON_PERSON, *ON_CART)
+"""In the order of the instants in `Schedule.due`."""
 
 
 class Schedule:
@@ -81,13 +87,12 @@ class Schedule:
                 name, offset_ms = trigger.target, -trigger.before_ms
             else:
                 continue
-            timers.append(
-                (name, rule.id, offset_ms, spread_default(trigger, settings.timer_spread_ms), hash64(rule.id))
-            )
-        self._timers = tuple(timers)
-        self.on_orders, self.on_person, self.on_cart = (
-            Timers(timer for timer in timers if timer[0] in anchors) for anchors in (ON_ORDERS, ON_PERSON, ON_CART)
-        )
+            spread_ms = spread_default(trigger, settings.timer_spread_ms)
+            timers.append((_ANCHORS.index(name), rule.id, offset_ms, spread_ms, hash64(rule.id)))
+        self._timers = sorted(timers, key=lambda timer: timer[2])
+        self.on_orders = _timers_on(ON_ORDERS, timers)
+        self.on_person = _timers_on(ON_PERSON, timers)
+        self.on_cart = _timers_on(ON_CART, timers)
 
     def due(self, profile: Profile, memory: Memory, customer_hash: int, until_ms: int) -> tuple[list[Due], int]:
         """Every occurrence that is still to be decided and due by an instant, earliest first; and when the next one after
@@ -95,22 +100,33 @@ class Schedule:
         found: list[Due] = []
         next_ms = NEVER_MS
         history_ms, fired = memory.history_until_ms, memory.fired
-        instants: dict[str, int] = {}
+        purchases, person, expected_day = (
+            profile.purchases,
+            profile.customer.person,
+            profile.purchases.expected_next_day,
+        )
+        in_cart = profile.customer.messages.carts and profile.cart_open
+        instants = (
+            purchases.last_ms or 0,
+            purchases.first_ms or 0,
+            0 if expected_day is None else expected_day * DAY_MS,
+            person.created_ms,
+            person.last_activity_ms,
+            profile.cart_changed_ms if in_cart else 0,
+        )
         for anchor, rule_id, offset_ms, spread_ms, rule_hash in self._timers:
-            at_ms = instants.get(anchor)
-            if at_ms is None:
-                at_ms = instants[anchor] = _INSTANTS[anchor](profile)
-            if not at_ms:
-                continue
+            at_ms = instants[anchor]
             due_ms = at_ms + offset_ms
+            if due_ms >= next_ms or not at_ms:
+                continue
             if spread_ms:
                 due_ms += (customer_hash ^ rule_hash) % spread_ms
             if not history_ms < due_ms < next_ms:
                 continue
             done = fired.get(rule_id)
             if done is None:
-                named = occurrence(anchor, profile) if due_ms <= until_ms else ""
-            elif due_ms <= done[1] or done[0] == (named := occurrence(anchor, profile)):
+                named = occurrence(_ANCHORS[anchor], profile) if due_ms <= until_ms else ""
+            elif due_ms <= done[1] or done[0] == (named := occurrence(_ANCHORS[anchor], profile)):
                 continue
             if due_ms <= until_ms:
                 found.append(Due(due_ms, rule_id, named))
@@ -135,14 +151,7 @@ def occurrence(anchor: str, profile: Profile) -> str:
             return "profile"
 
 
-_INSTANTS: dict[str, Callable[[Profile], int]] = {
-    "last_purchase": lambda profile: profile.last_purchase_ms or 0,
-    "expected_purchase": lambda profile: profile.expected_next_purchase_ms or 0,
-    "first_purchase": lambda profile: profile.first_purchase_ms or 0,
-    "cart_changed": lambda profile: (
-        profile.cart_changed_ms if profile.customer.messages.carts and profile.cart_open else 0
-    ),
-    "last_activity": lambda profile: profile.last_activity_ms,
-    "profile_created": lambda profile: profile.created_ms,
-}
-"""The instant that each anchor stands for, 0 when there is none."""
+def _timers_on(anchors: tuple[str, ...], timers: Iterable[_Timer]) -> Timers:
+    first = _ANCHORS.index(anchors[0])
+    own = [timer for timer in timers if 0 <= timer[0] - first < len(anchors)]
+    return Timers(anchors, [(timer[0] - first, *timer[1:]) for timer in own])

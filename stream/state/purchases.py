@@ -7,6 +7,7 @@ of all, changes it without going through the book, which has hundreds of orders 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
 from copy import copy
 from operator import sub
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from stream.events.instants import DAY_MS
 from stream.state.cycle import LEAST_GAPS, cycle_of, middle
 from stream.state.orders import MOST_SUM_MINOR, OrderBook, Window
+from stream.state.packed import ID
 
 YEAR_DAYS = 365
 NOTHING = Window(0, 0)
@@ -53,16 +55,16 @@ class Purchases:
         if 0 in nets:
             times_ms = tuple([time_ms for time_ms, net in zip(times_ms, nets, strict=True) if net])
             count = len(times_ms)
-        days: list[int] = [time_ms // DAY_MS for time_ms in times_ms]
+        days: Iterable[int] = sorted({time_ms // DAY_MS for time_ms in times_ms})
         if times_ms:
             self.first_ms, self.last_ms = times_ms[0], times_ms[-1]
         gone = book.gone
         if gone is not None and gone.frequency:
             self.first_ms, self.last_ms = gone.first_ms, self.last_ms or gone.last_ms
             count, minor = count + gone.frequency, minor + gone.monetary_minor
-            days = [*gone.frozen, *days]
+            days = dict.fromkeys([*gone.frozen, *days])
         self.lifetime = Window(count, min(MOST_SUM_MINOR, minor))
-        self.days = tuple(dict.fromkeys(days))
+        self.days = tuple(days)
 
     def bought_again(self, time_ms: int, memory_days: int) -> bool:
         """Takes over a purchase that was just put into the book; False when it is not an ordinary one, so all is to be
@@ -87,6 +89,11 @@ class Purchases:
         if not self.days or self.days[-1] != day:
             self._take_day(day, (time_ms - memory_days * DAY_MS) // DAY_MS)
         return True
+
+    @property
+    def any_marked(self) -> bool:
+        """Something happened to one of the orders besides that it was placed."""
+        return bool(self._book.marks)
 
     def until(self, day: int) -> Purchases:
         """The same with the days up to and with ``day`` only. An order may be dated a little ahead of the clock."""
@@ -117,8 +124,12 @@ class Purchases:
     def last_order_name(self) -> str:
         """Names the last purchase in occurrences: a hash of its order id, or its instant once orders are forgotten."""
         if not self._name:
-            key = self._book.last_key()
-            self._name = f"order-at-{self.last_ms}" if key is None else f"order-{key:016x}"
+            book = self._book
+            if book.newest()[1]:
+                self._name = f"order-{book.keys[-ID:].hex()}"
+            else:
+                key = book.last_key()
+                self._name = f"order-at-{self.last_ms}" if key is None else f"order-{key:016x}"
         return self._name
 
     @property
