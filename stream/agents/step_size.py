@@ -56,7 +56,7 @@ class StepSize:
 
     def most(self, waiting: int) -> int:
         """Records in the next step, when so many wait for the partition, here or with the broker."""
-        if waiting * self._seconds_each < FAR_SECONDS:
+        if waiting and waiting * self._seconds_each < FAR_SECONDS:
             self._haste.keeps_up()
         seconds = QUICK_SECONDS if self._haste.needed else BULK_SECONDS
         return max(_FEWEST, int(seconds / self._seconds_each))
