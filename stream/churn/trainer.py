@@ -5,11 +5,11 @@ A pure fold: the same examples give the same weights, wherever and however often
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
-from river import preprocessing
+from numpy.typing import NDArray
 
 from stream.churn.examples import Example, unpack
 from stream.churn.features import FEATURES, LAYOUT, NAMES
@@ -45,6 +45,26 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Checkpoint)
 
 
+class _Moments:
+    """Running mean and variance of each feature, by Welford's recurrence, as in River's ``StandardScaler``.
+
+    Not that itself: importing it brings scikit-learn and its like along, which took 3 s of every worker's start.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.means: NDArray[np.float64] = np.zeros(len(NAMES))
+        self.variances: NDArray[np.float64] = np.zeros(len(NAMES))
+
+    def learn(self, vector: Sequence[float]) -> None:
+        """One more example."""
+        values = np.asarray(vector, dtype=np.float64)
+        self.count += 1
+        before = values - self.means
+        self.means += before / self.count
+        self.variances += (before * (values - self.means) - self.variances) / self.count
+
+
 class Trainer:
     """Learns examples, tells how good the scores were, and freezes versions."""
 
@@ -54,7 +74,7 @@ class Trainer:
         self.refused = ""
         """Why the last `restore` started afresh, empty when it didn't. For the log: the model learns again."""
         self._learner = Learner(self._horizon_days)
-        self._scales = preprocessing.StandardScaler()
+        self._moments = _Moments()
         self._quality = Prequential()
         self._learnt_day = 0
         self.labels = 0
@@ -79,7 +99,7 @@ class Trainer:
             if example.score >= 0.0:
                 self._quality.add(example.score, example.churned)
             self._learner.learn(vector, example.churned)
-            self._scales.learn_one(dict(zip(NAMES, vector, strict=True)))  # type: ignore[no-untyped-call]
+            self._moments.learn(vector)
             self.labels += 1
             self.churned += example.churned
 
@@ -87,7 +107,7 @@ class Trainer:
         """The version that holds from the start of UTC day ``day``."""
         *scaled, bias = self._learner.weights
         weights = [weight / feature.scale for weight, feature in zip(scaled, FEATURES, strict=True)]
-        means = [float(self._scales.means.get(name, 0.0)) for name in NAMES]
+        means = self._moments.means.tolist()
         average = [(mean - feature.centre) for mean, feature in zip(means, FEATURES, strict=True)]
         baseline = bias + sum(weight * mean for weight, mean in zip(weights, average, strict=True))
         return FrozenModel(
@@ -96,7 +116,7 @@ class Trainer:
             horizon_days=self._horizon_days,
             names=NAMES,
             means=tuple(means),
-            spreads=tuple(float(self._scales.vars.get(name, 0.0)) ** 0.5 for name in NAMES),
+            spreads=tuple(variance**0.5 for variance in self._moments.variances.tolist()),
             weights=tuple(weights),
             baseline=baseline,
             labels=self.labels,
@@ -125,7 +145,6 @@ class Trainer:
     def checkpoint(self) -> bytes:
         """Everything needed to go on, for the epochs topic."""
         scores, outcomes = self._quality.to_bytes()
-        means, variances = self._scales.means, self._scales.vars
         return _encoder.encode(
             Checkpoint(
                 river_version=river_version(),
@@ -133,8 +152,8 @@ class Trainer:
                 horizon_days=self._horizon_days,
                 weights=self._learner.weights,
                 covariance=self._learner.covariance.astype("<f8").tobytes(),
-                means=tuple(float(means.get(name, 0.0)) for name in NAMES),
-                variances=tuple(float(variances.get(name, 0.0)) for name in NAMES),
+                means=tuple(self._moments.means.tolist()),
+                variances=tuple(self._moments.variances.tolist()),
                 labels=self.labels,
                 churned=self.churned,
                 learnt_day=self._learnt_day,
@@ -160,10 +179,9 @@ class Trainer:
             return
         size = len(COLUMNS)
         self._learner.restore(saved.weights, np.frombuffer(saved.covariance, dtype="<f8").reshape(size, size))
-        for name, mean, variance in zip(NAMES, saved.means, saved.variances, strict=True):
-            self._scales.counts[name] = saved.labels
-            self._scales.means[name] = mean
-            self._scales.vars[name] = variance
+        self._moments.count = saved.labels
+        self._moments.means = np.array(saved.means)
+        self._moments.variances = np.array(saved.variances)
         self._quality = Prequential.from_bytes(saved.scores, saved.outcomes)
         self.labels, self.churned, self._learnt_day = saved.labels, saved.churned, saved.learnt_day
 
@@ -171,7 +189,7 @@ class Trainer:
 
     def _forget_all(self) -> None:
         self._learner = Learner(self._horizon_days)
-        self._scales = preprocessing.StandardScaler()
+        self._moments = _Moments()
         self._quality = Prequential()
         self._learnt_day = 0
         self.labels = 0
