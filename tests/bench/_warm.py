@@ -34,6 +34,8 @@ MOST_LIVED = 20_000
 """Customers whose half year is really lived through, some minutes of work; larger shops have several copies of each,
 next to each other in the order of how busy they are."""
 _BATCH = 2_000
+_STALE_MS = 60_000
+"""A kept shop that is older is brought up to now. Longer: a benchmark begins with the timers of the meantime."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -47,6 +49,8 @@ class Warm(msgspec.Struct):
     """The partition's own record; the same for each, since all closed the same day."""
     epoch: bytes
     """The version of thresholds and model that holds today."""
+    as_of_ms: int = 0
+    """Up to when everything that is due has been done."""
 
     def partitioned(self, partitions: int) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
         """(partition, its changelog)."""
@@ -62,9 +66,13 @@ def warm_shop(settings: Settings, customers: int, now_ms: int, progress: Progres
     mark = f"shop-{_code()}-{midnight_ms // DAY_MS}"
     folder = Path.home() / ".cache" / "winback" / "bench"
     kept = folder / f"{mark}-{customers}.msgpack"
-    if kept.is_file():
-        return msgspec.msgpack.decode(kept.read_bytes(), type=Warm)
     tell = progress or (lambda *_: None)
+    if kept.is_file():
+        warm = msgspec.msgpack.decode(kept.read_bytes(), type=Warm)
+        if now_ms - warm.as_of_ms > _STALE_MS:
+            _catch_up(settings, warm, now_ms, tell)
+            _keep(kept, warm)
+        return warm
     if customers <= MOST_LIVED:
         warm = _build(settings, customers, midnight_ms, tell)
     else:
@@ -74,10 +82,14 @@ def warm_shop(settings: Settings, customers: int, now_ms: int, progress: Progres
     for old in folder.glob("shop-*.msgpack"):
         if not old.name.startswith(mark):
             old.unlink()
+    _keep(kept, warm)
+    return warm
+
+
+def _keep(kept: Path, warm: Warm) -> None:
     fresh = kept.with_suffix(".new")
     fresh.write_bytes(msgspec.msgpack.encode(warm))
     fresh.replace(kept)
-    return warm
 
 
 def _copied(warm: Warm, customers: int) -> Warm:
@@ -94,6 +106,12 @@ def _settle(settings: Settings, warm: Warm, now_ms: int, progress: Progress) -> 
         customer = decode(value)
         customer.next_due_ms = 1
         store[key] = encode(customer)
+    _catch_up(settings, warm, now_ms, progress)
+
+
+def _catch_up(settings: Settings, warm: Warm, now_ms: int, progress: Progress) -> None:
+    """Does what has become due by now."""
+    store = warm.customers
     store[PARTITION_KEY] = warm.partition
     wall = msgspec.structs.replace(settings, clock="wall", partitions=1)
     partition = Partition(wall, load_rules(), partition=0, partitions=1, store=store)
@@ -107,6 +125,7 @@ def _settle(settings: Settings, warm: Warm, now_ms: int, progress: Progress) -> 
         done += len(out.changed)
         progress("doing what is due by now", done, len(store))
     del store[PARTITION_KEY]
+    warm.as_of_ms = now_ms
 
 
 def _build(settings: Settings, customers: int, midnight_ms: int, progress: Progress) -> Warm:
