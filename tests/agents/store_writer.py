@@ -63,14 +63,16 @@ async def feed(store: Store, log: list[Change], chance: random.Random) -> None:
         step = log[store.position : store.position + chance.randrange(1, 2000)]
         store.put(dict(step), store.position + len(step))
         await store.room()
-        assert store._writer is not None
-        print(store.position, store._writer._disk.position, flush=True)
+        writer = store._writer
+        assert writer is not None
+        print(store.position, writer._disk.position, flush=True)
         for _ in range(20):
             # As often as a worker's transaction lets others run.
             await asyncio.sleep(0)
-        while store.position - store._writer._disk.position > MOST_BEHIND and store._writer.failure is None:
+        while store.position - writer._disk.position > MOST_BEHIND and writer.failure is None:
             # On a busy machine the disk would be left behind, and the log be over before anything is on it.
-            await asyncio.sleep(0)
+            writer._round_done.clear()
+            await writer._round_done.wait()
 
 
 async def main(folder: str, mode: str, seed: int) -> None:
