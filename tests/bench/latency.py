@@ -38,6 +38,7 @@ _SEND_SECONDS = 0.005
 _WARM_UP_SECONDS = 15.0
 _DRAIN_SECONDS = 10.0
 _MESSAGE_ID = re.compile(rb'"messageId":"([^"]+)"')
+_INPUTS = ("purchases", "browses", "feedback", "profiles", "outcomes")
 _FEWEST = 100
 """Decisions without which percentiles mean nothing."""
 
@@ -76,12 +77,14 @@ async def _all(
 ) -> dict[tuple[str, int], dict[str, float]]:
     found = {}
     with pinned_broker() as broker, tempfile.TemporaryDirectory() as folder:
-        first = shop_settings(broker.bootstrap, "latency")
-        await create_topics(broker.bootstrap, first.input_topics)
         say("a shop with a past")
-        warm = warm_shop(first, customers, int(time.time() * 1000))
+        warm = warm_shop(shop_settings(broker.bootstrap, "latency"), customers, int(time.time() * 1000))
         for number, (delivery, rate) in enumerate(wanted):
-            settings = shop_settings(broker.bootstrap, f"latency-{number}", delivery=delivery)
+            name = f"latency-{number}"
+            # Inputs of its own, or it would begin with the events of those before.
+            inputs = {f"topic_{kind}": f"{name}.{kind}" for kind in _INPUTS}
+            settings = shop_settings(broker.bootstrap, name, delivery=delivery, **inputs)
+            await create_topics(broker.bootstrap, settings.input_topics)
             await give_past(broker.bootstrap, settings, warm)
             with worker(settings, Path(folder) / f"worker-{number}.log") as program:
                 await until_ready(settings, program)
@@ -129,6 +132,8 @@ async def _send(
     """Sends at a steady rate; the longest time that a send was late, in ms."""
     total = int(rate * (_WARM_UP_SECONDS + seconds))
     owners: dict[bytes, int] = {}
+    plain = Settings()
+    own_topic = {getattr(plain, f"topic_{kind}"): getattr(settings, f"topic_{kind}") for kind in _INPUTS}
     warm_up = int(rate * _WARM_UP_SECONDS)
     late = 0.0
     async with AIOKafkaProducer(
@@ -146,6 +151,7 @@ async def _send(
             batches: dict[tuple[str, int], Any] = {}
             for _ in range(min(total - number, max(1, int(behind * rate) + 1))):
                 topic, key, value = next(rows)
+                topic = own_topic[topic]
                 owner = owners.get(key)
                 if owner is None:
                     owner = owners[key] = owner_partition(key, PARTITIONS)
