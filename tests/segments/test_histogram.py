@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -95,6 +96,21 @@ def test_merging_is_exact_in_any_order(people: list[Population], partitions: int
 
     assert whole == Histograms.merged(parts)
     assert thresholds(20_001, whole) == thresholds(20_001, Histograms.merged(parts))
+
+
+@given(st.lists(contributions, max_size=20), st.lists(contributions, min_size=2, max_size=20))
+def test_a_customer_who_changes_is_taken_out_and_put_in(others: list[Population], one: list[Population]) -> None:
+    """Moving somebody through any figures ends where only the last ones are counted."""
+    moved, counted = Histograms(), Histograms()
+    for person in others:
+        moved.count(person, +1)
+        counted.count(person, +1)
+    moved.count(one[0], +1)
+    for before, now in pairwise(one):
+        moved.move(before, now)
+    counted.count(one[-1], +1)
+
+    assert moved == counted
 
 
 @given(st.lists(contributions, max_size=40), st.lists(contributions, max_size=40))
