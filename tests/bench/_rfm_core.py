@@ -10,6 +10,7 @@ It implements the same ports as the product's processor and runs on the same she
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from struct import Struct
 from typing import Any
 
 import msgspec
@@ -43,20 +44,20 @@ class Purchase(msgspec.Struct, gc=False):
     properties: Properties
 
 
-class Buyer(msgspec.Struct, array_like=True):
-    """What is remembered of one customer."""
+_pack = Struct(f"<qqq{4 * REMEMBERED - 4}si").pack
+"""What is remembered of one customer, as bytes: number and sum of the purchases, offset of the last applied record (at or
+before it nothing counts again), and the last `REMEMBERED` amounts, oldest first, 0 where there was none. An amount of
+more than 21 million (2³¹ cents) doesn't fit, and its record becomes a dead letter."""
 
-    purchases: int
-    total_cents: int
-    last_cents: list[int]
-    """Amounts of the last `REMEMBERED` purchases, oldest first."""
-    offset: int
-    """Of the last applied record: at or before it nothing counts again."""
+_unpack = Struct(f"<qqq4x{4 * REMEMBERED - 4}s").unpack
+"""The same without the oldest amount, which the next one replaces."""
 
+_unpack_amounts = Struct(f"<24x{REMEMBERED}i").unpack
+
+_NOTHING = _pack(0, 0, -1, b"", 0)
+"""Of a customer who has not bought anything."""
 
 _decode_purchase = msgspec.json.Decoder(Purchase).decode
-_decode_buyer = msgspec.msgpack.Decoder(Buyer).decode
-_encode_buyer = msgspec.msgpack.Encoder().encode
 
 
 class RfmPartition:
@@ -70,34 +71,34 @@ class RfmPartition:
         """There are no indexes to build."""
 
     def apply(self, records: Sequence[Record], now_ms: int) -> Outcome:
-        """Updates each customer once for each of its records, and encodes it once for the batch."""
+        """Folds each record into its customer.
+
+        A customer is bytes from end to end: unpacking and packing three numbers and a string costs less than the objects
+        of a decoded customer, who is touched 1.3 times in a batch.
+        """
         out = Outcome()
-        store, messages, waits_ms = self._store, out.messages, out.telemetry.event_to_decision_ms
-        touched: dict[bytes, Buyer] = {}
+        stored, changed, messages = self._store.get, out.changed, out.messages
+        lately = changed.get
         duplicates = 0
         for record in records:
             purchase = _decode_purchase(record.value or b"")
             key = purchase.customer_id.encode()
-            buyer = touched.get(key)
+            buyer = lately(key)
             if buyer is None:
-                value = store.get(key)
-                touched[key] = buyer = _decode_buyer(value) if value is not None else Buyer(0, 0, [], -1)
-            if record.offset <= buyer.offset:
+                buyer = stored(key, _NOTHING)
+            purchases, total_cents, last_offset, recent = _unpack(buyer)
+            offset = record.offset
+            if offset <= last_offset:
                 duplicates += 1
                 continue
-            buyer.offset = record.offset
-            buyer.purchases += 1
+            purchases += 1
             cents = round(purchase.properties.revenue * 100)
-            buyer.total_cents += cents
-            last = buyer.last_cents
-            last.append(cents)
-            if len(last) > REMEMBERED:
-                del last[0]
+            total_cents += cents
+            changed[key] = buyer = _pack(purchases, total_cents, offset, recent, cents)
             if not cents % CENTS_PER_ACTION:
-                body = (key, buyer.purchases, key, buyer.purchases, buyer.total_cents, sum(last))
+                body = (key, purchases, key, purchases, total_cents, sum(_unpack_amounts(buyer)))
                 messages.append(Message(Stream.ACTIONS, key, _ACTION % body))
-                waits_ms.append(now_ms - record.timestamp_ms)
-        out.changed = {key: _encode_buyer(buyer) for key, buyer in touched.items()}
+                out.telemetry.event_to_decision_ms.append(now_ms - record.timestamp_ms)
         out.telemetry.events[self._topic, "purchase"] += len(records) - duplicates
         out.telemetry.ignored[self._topic, "duplicate"] += duplicates
         return out
@@ -126,7 +127,12 @@ class RfmPartition:
     def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
         """One customer."""
         value = self._store.get(customer_id.encode())
-        return None if value is None else {"customer_id": customer_id, **msgspec.structs.asdict(_decode_buyer(value))}
+        if value is None:
+            return None
+        purchases, total_cents, offset, _ = _unpack(value)
+        recent_cents = sum(_unpack_amounts(value))
+        sums = {"purchases": purchases, "total_cents": total_cents, "recent_cents": recent_cents, "offset": offset}
+        return {"customer_id": customer_id, **sums}
 
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """No tiers."""
@@ -134,7 +140,7 @@ class RfmPartition:
 
     def source_offsets(self) -> dict[str, int]:
         """Last applied offset of the one topic that has events."""
-        return {self._topic: max((_decode_buyer(value).offset for value in self._store.values()), default=-1)}
+        return {self._topic: max((_unpack(value)[2] for value in self._store.values()), default=-1)}
 
 
 class NoOwner:
