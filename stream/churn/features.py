@@ -8,10 +8,8 @@ anniversary are the only calendar constants; the customer's own rhythm and the h
 from __future__ import annotations
 
 import zlib
-from bisect import bisect_left, bisect_right
 from enum import StrEnum
 from math import log, log1p
-from operator import itemgetter
 
 import msgspec
 
@@ -88,16 +86,11 @@ NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 LAYOUT: int = zlib.crc32(",".join(NAMES).encode()) & 0xFFFF
 """Tells vectors of this layout from those of another version, in snapshots and checkpoints."""
 
-_NEWEST_DAYS = 64
-"""Purchase days that the momentum looks at. Fewer: a daily buyer looks like a weekly one; more: costs, without effect
-on a logarithm."""
 _YEAR_DAYS = 365
 _ANCIENT_DAYS = 4_096
-"""Older purchases count as of this age: an age beyond any memory, to bound the tables."""
+"""A longer silence counts as one of so many days: beyond any memory."""
 _FAINT = 0.01
 """Added before the logarithm of the momentum; a long-gone customer is at ln(0.01), not at minus infinity."""
-_LIGHT_60D = tuple(0.5 ** (age / 60) for age in range(_ANCIENT_DAYS + 1))
-_LIGHT_180D = tuple(0.5 ** (age / 180) for age in range(_ANCIENT_DAYS + 1))
 
 
 def vector(profile: Profile, horizon_days: int) -> tuple[float, ...]:
@@ -140,10 +133,8 @@ _Bought = tuple[int, int, tuple[float, ...], float, int, float]
 def _of_purchases(profile: Profile, horizon_days: int) -> _Bought:
     """What depends on nothing but orders and the UTC day; most of the vector, and the same for a whole day."""
     purchases, today = profile.purchases, profile.day
-    known = purchases.days_memo
-    if known is None or known[0] != today or known[1] != horizon_days:
-        known = purchases.days_memo = (today, horizon_days, *_of_days(purchases.days, today, horizon_days))
-    _, _, momentum_60d, momentum_180d, anniversaries, bought_on = known
+    light_60d, light_180d = purchases.momentum(today)
+    year_ago = today - _YEAR_DAYS
     last_ms, first_ms = purchases.last_ms, purchases.first_ms
     recency_days = NEVER_DAYS if last_ms is None else max(0, today - last_ms // DAY_MS)
     tenure_days = 0 if first_ms is None else max(0, today - first_ms // DAY_MS)
@@ -163,35 +154,13 @@ def _of_purchases(profile: Profile, horizon_days: int) -> _Bought:
         bounded_days / (tenure_days + 1) * repeats,
         repeats,
         1.0 if tenure_days <= recency_days else 0.0,
-        momentum_60d,
-        momentum_180d,
-        log1p(minor / orders) if minor > 0 else 0.0,
-        anniversaries,
-    )
-    returns = log1p(profile.refunds_365d) if purchases.any_marked else 0.0
-    return today, horizon_days, bought, silence, bought_on, returns
-
-
-def _of_days(days: tuple[int, ...], today: int, horizon_days: int) -> tuple[float, float, float, int]:
-    """What depends on nothing but the days of purchase: both momenta, anniversaries, days of the last 30 with a purchase."""
-    ages = [today - day for day in days[-_NEWEST_DAYS:]]
-    if ages and ages[0] > _ANCIENT_DAYS:
-        ages = [min(age, _ANCIENT_DAYS) for age in ages]
-    if len(ages) > 1:
-        lights = itemgetter(*ages)
-        light_60d, light_180d = sum(lights(_LIGHT_60D)), sum(lights(_LIGHT_180D))
-    else:
-        light_60d, light_180d = sum([_LIGHT_60D[age] for age in ages]), sum([_LIGHT_180D[age] for age in ages])
-    anniversaries = 0
-    year_ago = today - _YEAR_DAYS
-    if days and days[0] < year_ago + horizon_days:
-        anniversaries = bisect_left(days, year_ago + horizon_days) - bisect_left(days, year_ago)
-    return (
         log(_FAINT + light_60d),
         log(_FAINT + light_180d),
-        float(min(3, anniversaries)),
-        len(days) - bisect_right(days, today - 30),
+        log1p(minor / orders) if minor > 0 else 0.0,
+        float(min(3, purchases.days_between(year_ago, year_ago + horizon_days))),
     )
+    returns = log1p(profile.refunds_365d) if purchases.any_marked else 0.0
+    return today, horizon_days, bought, silence, purchases.recent_days(today), returns
 
 
 def markdown_table() -> str:

@@ -118,11 +118,7 @@ class CustomerWork:
         memory = customer.memory
         profile: Profile | None = None
         if orders:
-            purchases = resident.purchases
-            if purchases is not None and not (
-                is_purchase and applied is _CHANGED and purchases.bought_again(time_ms, self._settings.memory_days)
-            ):
-                resident.purchases = None
+            resident.purchases = None
             profile = self.profile(resident, as_of_ms)
             self._count(profile, out)
         elif not memory.is_counted:

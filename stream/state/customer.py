@@ -22,7 +22,7 @@ from stream.state.orders import Applied, OrderBook
 from stream.state.part import DAMAGE, AtRest, empty, part, unreadable
 from stream.state.person import Answer, Person, keep_answer
 
-VERSION = 2
+VERSION = 3
 """Version of the record's layout. Raise it with any change of a stored Struct and add a step to `UPGRADES`."""
 
 
@@ -232,7 +232,7 @@ _WAYS = {kind: _way(kind) for kind in kinds.KINDS}
 
 # -- codec
 
-UPGRADES: dict[int, Callable[[list[Any]], list[Any]]] = {1: upgrades.pack_columns}
+UPGRADES: dict[int, Callable[[list[Any]], list[Any]]] = {1: upgrades.pack_columns, 2: upgrades.count_orders}
 """Version → step that turns a record of that version into one of the next, on the plain MessagePack array."""
 
 
@@ -244,6 +244,7 @@ class Head(msgspec.Struct, array_like=True, gc=False):
     """The first fields of an encoded record: all that an index or a population is rebuilt from, without the rest."""
 
     version: int
+    """As stored."""
     next_due_ms: int
     """When something about this customer is due next, 0 for never."""
     stamps: dict[int, int]
@@ -265,6 +266,8 @@ _head = msgspec.msgpack.Decoder(Head)
 _version = msgspec.msgpack.Decoder(_Version)
 _CURRENT = _encode(Customer())[:2]
 """How every record of this version starts: the length of the array and the version."""
+_SAME_HEAD = (_CURRENT, b"\x97\x02")
+"""The same of all versions whose head is laid out as this one's: a start of a worker upgrades no record that it needn't."""
 
 
 def encode(customer: Customer) -> bytes:
@@ -275,7 +278,7 @@ def encode(customer: Customer) -> bytes:
 def head(value: bytes) -> Head:
     """The head of an encoded record of any version; raises as `decode` does."""
     try:
-        return _head.decode(value if value[:2] == _CURRENT else _upgraded(value))
+        return _head.decode(value if value[:2] in _SAME_HEAD else _upgraded(value))
     except DAMAGE as error:
         raise unreadable(error) from error
 

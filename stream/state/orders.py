@@ -11,11 +11,14 @@ import enum
 import sys
 from bisect import bisect_left
 from functools import lru_cache
+from itertools import compress
 from struct import Struct, unpack
+from typing import cast
 
 import msgspec
 
 from stream.events.instants import DAY_MS, day_of
+from stream.state.figures import MOST_SUM_MINOR, Figures, figures_of
 from stream.state.ordered import put
 from stream.state.packed import ID, below, find, insert, place, without
 
@@ -26,10 +29,12 @@ WHOLE = -1
 MOST_REFUNDS = 16
 """Partial refunds remembered one by one per order. Fewer: a re-sent refund of a long-winded return could count twice;
 more: one order could grow a record without bound. Beyond it a refund is refused as beyond memory."""
-MOST_SUM_MINOR = 2**62
-"""Sums of money stop here. Larger ones don't fit the signed 64-bit numbers that readers of our messages have."""
 WINDOWS_DAYS = (7, 30, 90, 365)
 """The rolling windows (MISSION B1)."""
+YEAR_DAYS = 365
+_FEW_DAYS = 4
+"""Days that may leave the memory with one purchase before the figures are counted anew. More: a customer who comes back after
+long takes dozens of steps; fewer: one who buys in bursts is counted anew again and again."""
 
 
 class Mark(msgspec.Struct, array_like=True, gc=False):
@@ -133,6 +138,8 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
     marks: dict[bytes, Mark] | None = None
     """Key → what else happened to the order; ``None`` when nothing happened to any."""
     gone: Gone | None = None
+    figures: Figures = msgspec.field(default_factory=Figures)
+    """What the rest says of the orders that count, kept so that an ordinary purchase need not look at the rest."""
 
     def purchase(
         self, key: bytes, message: bytes, time_ms: int, amount_minor: int, memory_days: int, memory_orders: int
@@ -144,13 +151,18 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
             self.keys += key
             self.sends += message
             rows = self.rows = rows + _pack_row(time_ms, amount_minor)
-            gone = self.gone
+            figures, gone = self.figures, self.gone
+            if amount_minor and figures.take(time_ms, amount_minor):
+                figures.shorten(self._next_day(figures.momentum_from))
             if (
                 (gone is not None and gone.frozen)
                 or len(rows) > memory_orders * ROW
                 or _time(rows)[0] < time_ms - memory_days * DAY_MS
             ):
+                counted = self._forget(day_of(time_ms) - memory_days)
                 self._evict(memory_days, memory_orders)
+                if not counted:
+                    self._count()
             return _CHANGED
         at = find(self.keys, key)
         if at < 0:
@@ -158,6 +170,7 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
                 return _BEYOND_MEMORY
             self._insert(time_ms, key, amount_minor, message)
             self._evict(memory_days, memory_orders)
+            self._count()
             return _CHANGED
         mark = self.marks.get(key) if self.marks else None
         pending = mark is not None and mark.amount_minor == PENDING
@@ -175,6 +188,7 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         self._remove(at)
         self._insert(time_ms, key, amount_minor if mark is None else mark.net_minor, message)
         self._evict(memory_days, memory_orders)
+        self._count()
         return _CHANGED if pending else Applied.UPDATED
 
     def refund(
@@ -236,19 +250,11 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
 
     def lifetime(self) -> Window:
         """All orders that count, ever."""
-        nets = self.columns()[1]
-        count, amount = len(nets) - nets.count(0), sum(nets)
-        if self.gone is not None:
-            count += self.gone.frequency
-            amount += self.gone.monetary_minor
-        return Window(count, min(MOST_SUM_MINOR, amount))
+        return Window(self.figures.frequency, self.figures.monetary_minor)
 
     def last_ms(self) -> int | None:
         """Instant of the last order that counts."""
-        at = self._last()
-        if at is not None:
-            return self._time_ms(at)
-        return self.gone.last_ms or None if self.gone is not None else None
+        return self.figures.last_ms if self.figures.frequency else None
 
     def last_key(self) -> int | None:
         """Key of the last order that counts, among those remembered one by one, as `hash64` gives it."""
@@ -257,10 +263,45 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
 
     def first_ms(self) -> int | None:
         """Instant of the first order that counts."""
-        if self.gone is not None and self.gone.first_ms:
-            return self.gone.first_ms
+        return self.figures.first_ms if self.figures.frequency else None
+
+    def year(self, day: int) -> Window:
+        """As `window` of 365 days. Mostly all orders are in it, or few are too old: those are looked at, not the others."""
+        figures, gone = self.figures, self.gone
+        frequency, minor = figures.frequency, figures.monetary_minor
+        if figures.last_ms >= (day + 1) * DAY_MS or minor >= MOST_SUM_MINOR:
+            return self.window(day, YEAR_DAYS)
+        first_day = day - YEAR_DAYS + 1
+        if figures.first_ms >= first_day * DAY_MS:
+            return Window(frequency, minor)
+        if gone is not None:
+            frequency, minor = frequency - gone.frequency, minor - gone.monetary_minor
+            for at in reversed(gone.frozen):
+                if at < first_day:
+                    break
+                frequency, minor = frequency + gone.frozen[at][0], minor + gone.frozen[at][1]
+        older = self.rows[: below(self.rows, ROW, first_day * DAY_MS) * ROW]
+        if older:
+            nets = _columns(older)[1]
+            frequency, minor = frequency - len(nets) + nets.count(0), minor - sum(nets)
+        return Window(frequency, minor)
+
+    def days(self) -> tuple[int, ...]:
+        """Distinct UTC days of remembered orders that count, ascending."""
         times_ms, nets = self.columns()
-        return next((time_ms for time_ms, net in zip(times_ms, nets, strict=True) if net), None)
+        if 0 in nets:
+            times_ms = tuple([time_ms for time_ms, net in zip(times_ms, nets, strict=True) if net])
+        days = sorted({time_ms // DAY_MS for time_ms in times_ms})
+        return tuple(dict.fromkeys([*self.gone.frozen, *days]) if self.gone is not None else days)
+
+    def days_in(self, first: int, end: int) -> int:
+        """How many of `days` are in ``first … end − 1``."""
+        rows = self.rows
+        some = rows[below(rows, ROW, first * DAY_MS) * ROW : below(rows, ROW, end * DAY_MS) * ROW]
+        days = {time_ms // DAY_MS for time_ms, net in _unpacked(some) if net}
+        if self.gone is not None:
+            days.update([day for day in self.gone.frozen if first <= day < end])
+        return len(days)
 
     def purchase_days(self, day: int) -> dict[int, tuple[int, int]]:
         """UTC day → (orders, minor units) of remembered orders that count, ascending, up to and with ``day``."""
@@ -311,6 +352,44 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
                     amount += self.gone.frozen[at][1]
         return Window(count, min(MOST_SUM_MINOR, amount))
 
+    def _next_day(self, day: int) -> int:
+        """The first of `days` after one that isn't the last."""
+        if self.gone is not None:
+            for later in self.gone.frozen:
+                if later > day:
+                    return later
+        rows = self.rows
+        at = below(rows, ROW, (day + 1) * DAY_MS) * ROW
+        while not _row(rows, at)[1]:
+            at += ROW
+        return day_of(_time(rows, at)[0])
+
+    def _forget(self, oldest_day: int) -> bool:
+        """Takes days before ``oldest_day`` out of the figures, before their orders leave; False when there are so many of
+        them that the figures have to be counted anew."""
+        figures = self.figures
+        for _ in range(_FEW_DAYS):
+            if not figures.days or figures.first_day >= oldest_day:
+                return True
+            if figures.days == 1:
+                break
+            figures.forget(self._next_day(figures.first_day))
+        return False
+
+    def _count(self) -> None:
+        """Counts the figures anew."""
+        times_ms, nets = self.columns()
+        count, minor = len(nets) - nets.count(0), sum(nets)
+        first_ms = last_ms = 0
+        if count:
+            first_ms = times_ms[0] if nets[0] else next(compress(times_ms, nets))
+            last_ms = times_ms[-1] if nets[-1] else self._time_ms(cast(int, self._last()))
+        gone = self.gone
+        if gone is not None and gone.frequency:
+            first_ms, last_ms = gone.first_ms, last_ms if count else gone.last_ms
+            count, minor = count + gone.frequency, minor + gone.monetary_minor
+        self.figures = figures_of(count, min(MOST_SUM_MINOR, minor), first_ms, last_ms, self.days())
+
     def _is_beyond(self, time_ms: int, key: bytes, memory_days: int) -> bool:
         gone = self.gone
         if gone is not None and (time_ms, key) <= (gone.floor_ms, gone.floor_key):
@@ -329,6 +408,7 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
             self._put_mark(key, Mark(PENDING))
             self._insert(time_ms, key, 0, UNSENT)
             self._evict(memory_days, memory_orders)
+            self._count()
             return True
         waits = self.sends[at * ID : at * ID + ID] == UNSENT
         if waits and time_ms < self._time_ms(at) and not self._is_beyond(time_ms, key, memory_days):
@@ -351,6 +431,7 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
     def _settle(self, key: bytes, mark: Mark) -> None:
         at = find(self.keys, key) * ROW
         self.rows = self.rows[: at + 8] + _net(mark.net_minor) + self.rows[at + ROW :]
+        self._count()
 
     def _insert(self, time_ms: int, key: bytes, net_minor: int, message: bytes) -> None:
         at = place(self.rows, ROW, self.keys, time_ms, time_ms + 1, key)

@@ -223,7 +223,7 @@ class Profile:
     @property
     def gaps(self) -> int:
         """Gaps between purchase days that the rhythm is read off."""
-        return max(0, len(self.purchases.days) - 1)
+        return self.purchases.gaps
 
     @property
     def expected_next_purchase_ms(self) -> int | None:

@@ -1,94 +1,60 @@
-"""What everybody asks of a customer's orders, read off the order book once and kept while the customer is at hand.
+"""What everybody asks of a customer's orders: the figures kept beside them, and what is read off the book when somebody asks.
 
-Never stored, and the same whether it was read anew or carried on with `Purchases.bought_again`: an ordinary purchase, the latest
-of all, changes it without going through the book, which has hundreds of orders for those who buy most.
+It holds until the book changes. Never stored.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
 from copy import copy
 from operator import sub
 from typing import Any
 
 from stream.events.instants import DAY_MS
 from stream.state.cycle import LEAST_GAPS, cycle_of, middle
-from stream.state.orders import MOST_SUM_MINOR, OrderBook, Window
+from stream.state.figures import LONG_DAYS, MOMENTUM_DAYS, RECENT_DAYS, SHORT_DAYS
+from stream.state.orders import OrderBook, Window
 from stream.state.packed import ID
-
-YEAR_DAYS = 365
-NOTHING = Window(0, 0)
-_NOT_YET = -1.0
-"""A cycle that nobody has asked for."""
-_AMPLE_MINOR = MOST_SUM_MINOR >> 1
-"""Sums up to here are carried on; larger ones may meet the limit of sums, so they are read off the book."""
 
 
 class Purchases:
-    """The figures of an order book. They hold until the book changes."""
+    """The figures of an order book as they are now."""
 
     __slots__ = (
-        "_book", "_cycle_days", "_gaps", "_name", "_year", "_year_day", "days", "days_memo", "first_ms", "last_ms", "lifetime",
-        "memo",
+        "_book", "_days", "_figures", "_name", "_year", "_year_day", "cycle_days", "first_ms", "gaps", "last_ms", "memo"
     )  # fmt: skip
 
     def __init__(self, book: OrderBook) -> None:
         self._book = book
+        figures = self._figures = book.figures
         self.first_ms: int | None = None
         """Instants of the first and the last order that counts."""
         self.last_ms: int | None = None
-        self.days: tuple[int, ...] = ()
-        """Distinct UTC days of remembered orders that count, ascending."""
-        self.lifetime: Window = NOTHING
-        self._gaps: list[int] | None = None
-        self._cycle_days = _NOT_YET
+        if figures.frequency:
+            self.first_ms, self.last_ms = figures.first_ms, figures.last_ms
+        gaps = figures.gaps
+        self.gaps = len(gaps)
+        """Gaps between purchase days."""
+        self.cycle_days = float(middle(gaps)) if gaps else 0.0
+        """Median gap between purchase days, 0.0 when unknown."""
+        self._days: tuple[int, ...] | None = None
         self._name = ""
         self._year_day = -1
-        self._year: Window = NOTHING
+        self._year: Window | None = None
         self.memo: Any = None
-        """For readers who make something dear of the orders; forgotten when they change."""
-        self.days_memo: Any = None
-        """The same of `days` alone."""
-        times_ms, nets = book.columns()
-        count, minor = len(nets), sum(nets)
-        if 0 in nets:
-            times_ms = tuple([time_ms for time_ms, net in zip(times_ms, nets, strict=True) if net])
-            count = len(times_ms)
-        days: Iterable[int] = sorted({time_ms // DAY_MS for time_ms in times_ms})
-        if times_ms:
-            self.first_ms, self.last_ms = times_ms[0], times_ms[-1]
-        gone = book.gone
-        if gone is not None and gone.frequency:
-            self.first_ms, self.last_ms = gone.first_ms, self.last_ms or gone.last_ms
-            count, minor = count + gone.frequency, minor + gone.monetary_minor
-            days = dict.fromkeys([*gone.frozen, *days])
-        self.lifetime = Window(count, min(MOST_SUM_MINOR, minor))
-        self.days = tuple(days)
+        """For readers who make something dear of the orders."""
 
-    def bought_again(self, time_ms: int, memory_days: int) -> bool:
-        """Takes over a purchase that was just put into the book; False when it is not an ordinary one, so all is to be
-        read anew. ``memory_days`` is how long the book remembers single orders."""
-        newest_ms, net_minor = self._book.newest()
-        last_ms = self.last_ms
-        if last_ms is None or newest_ms != time_ms or time_ms <= last_ms:
-            return False
-        frequency, minor = self.lifetime.frequency + 1, self.lifetime.monetary_minor + net_minor
-        if not net_minor or minor > _AMPLE_MINOR:
-            return False
-        day = time_ms // DAY_MS
-        if self._year_day == day:
-            year = self._year
-            self._year = Window(year.frequency + 1, year.monetary_minor + net_minor)
-        else:
-            self._year_day = -1
-        self.lifetime = Window(frequency, minor)
-        self.last_ms = time_ms
-        self._name = ""
-        self.memo = None
-        if not self.days or self.days[-1] != day:
-            self._take_day(day, (time_ms - memory_days * DAY_MS) // DAY_MS)
-        return True
+    @property
+    def days(self) -> tuple[int, ...]:
+        """Distinct UTC days of remembered orders that count, ascending."""
+        if self._days is None:
+            self._days = self._book.days()
+        return self._days
+
+    @property
+    def lifetime(self) -> Window:
+        """All orders that count, ever."""
+        return self._book.lifetime()
 
     @property
     def any_marked(self) -> bool:
@@ -97,27 +63,21 @@ class Purchases:
 
     def until(self, day: int) -> Purchases:
         """The same with the days up to and with ``day`` only. An order may be dated a little ahead of the clock."""
-        if not self.days or self.days[-1] <= day:
+        last_ms = self.last_ms
+        if last_ms is None or last_ms < (day + 1) * DAY_MS or not self._figures.days:
             return self
         earlier = copy(self)
-        earlier._see(self.days[: bisect_right(self.days, day)], None)  # noqa: SLF001
+        days = self.days
+        earlier._days = days = days[: bisect_right(days, day)]  # noqa: SLF001
+        earlier.gaps = max(0, len(days) - 1)
+        earlier.cycle_days = float(middle(sorted(map(sub, days[1:], days)))) if len(days) > 1 else 0.0
+        earlier.memo = None
         return earlier
 
     def year(self, day: int) -> Window:
         """Orders and money of the 365 days up to and with a UTC day."""
-        if day != self._year_day:
-            first_ms, last_ms, book = self.first_ms, self.last_ms, self._book
-            if (
-                first_ms is not None
-                and last_ms is not None
-                and first_ms >= (day - YEAR_DAYS + 1) * DAY_MS
-                and last_ms < (day + 1) * DAY_MS
-                and book.gone is None
-            ):
-                self._year = self.lifetime  # nothing is older than that, as with most customers
-            else:
-                self._year = book.window(day, YEAR_DAYS)
-            self._year_day = day
+        if day != self._year_day or self._year is None:
+            self._year_day, self._year = day, self._book.year(day)
         return self._year
 
     @property
@@ -133,22 +93,6 @@ class Purchases:
         return self._name
 
     @property
-    def cycle_days(self) -> float:
-        """Median gap between purchase days, 0.0 when unknown."""
-        known = self._cycle_days
-        if known != _NOT_YET:
-            return known
-        cycle_days = 0.0
-        days = self.days
-        if len(days) >= 2:
-            gaps = self._gaps
-            if gaps is None:
-                gaps = self._gaps = sorted(map(sub, days[1:], days))
-            cycle_days = float(middle(gaps))
-        self._cycle_days = cycle_days
-        return cycle_days
-
-    @property
     def cycle_spread_days(self) -> float:
         """Median absolute deviation of the gaps, 0.0 when unknown."""
         return cycle_of(self.days).spread_days
@@ -156,19 +100,36 @@ class Purchases:
     @property
     def expected_next_day(self) -> int | None:
         """UTC day of the next purchase by the customer's own rhythm; ``None`` before `LEAST_GAPS` gaps."""
-        if len(self.days) <= LEAST_GAPS:
+        if self.gaps < LEAST_GAPS:
             return None
-        return self.days[-1] + max(1, round(self.cycle_days))
+        last_day = self._figures.last_ms // DAY_MS if self._is_whole else self.days[-1]
+        return last_day + max(1, round(self.cycle_days))
 
-    def _take_day(self, day: int, oldest: int) -> None:
-        days, gaps = self.days, self._gaps
-        if days and days[0] < oldest:
-            days = days[bisect_left(days, oldest) :]
-            gaps = None
-        if days and gaps is not None:
-            insort(gaps, day - days[-1])
-        self._see((*days, day), gaps)
+    def momentum(self, today: int) -> tuple[float, float]:
+        """Days of purchase, each counting less the longer ago: half after `SHORT_DAYS`, and after `LONG_DAYS`."""
+        if self._is_whole:
+            return self._figures.momentum(today)
+        ages = [today - day for day in self.days[-MOMENTUM_DAYS:]]
+        return sum([0.5 ** (age / SHORT_DAYS) for age in ages]), sum([0.5 ** (age / LONG_DAYS) for age in ages])
 
-    def _see(self, days: tuple[int, ...], gaps: list[int] | None) -> None:
-        self.days, self._gaps, self._cycle_days = days, gaps, _NOT_YET
-        self.memo = self.days_memo = None
+    def days_between(self, first: int, end: int) -> int:
+        """How many of `days` are in ``first … end − 1``."""
+        days, figures = self._days, self._figures
+        if days is not None:
+            return bisect_left(days, end) - bisect_left(days, first)
+        if not figures.days or figures.first_day >= end:
+            return 0
+        return self._book.days_in(first, end)
+
+    def recent_days(self, today: int) -> int:
+        """How many of `days` are in the `RECENT_DAYS` up to and with ``today``."""
+        if not self._is_whole:
+            return self.days_between(today - RECENT_DAYS + 1, today + 1)
+        figures = self._figures
+        ago = today - figures.last_ms // DAY_MS
+        return (figures.recent & (1 << RECENT_DAYS - ago) - 1).bit_count() if ago < RECENT_DAYS else 0
+
+    @property
+    def _is_whole(self) -> bool:
+        """No day is left out."""
+        return self._days is None or len(self._days) == self._figures.days

@@ -5,7 +5,8 @@ A step never calls today's code of the layout: it must do the same for ever. `st
 
 from __future__ import annotations
 
-from struct import pack
+from itertools import pairwise
+from struct import iter_unpack, pack
 from typing import Any
 
 _CART_REMOVED, _REMOVES = 3, 0x80
@@ -19,6 +20,41 @@ def pack_columns(old: list[Any]) -> list[Any]:
     """
     _, next_due_ms, stamps, orders, messages, person, memory = old
     return [2, next_due_ms, stamps, _memory(*memory), _messages(*messages), _orders(*orders), _person(*person)]
+
+
+def count_orders(old: list[Any]) -> list[Any]:
+    """Version 2 to 3: what is asked of the orders at every turn is kept beside them."""
+    _, *rest = old
+    rest[4] = [*rest[4], _figures(*rest[4])]
+    return [3, *rest]
+
+
+def _figures(keys: bytes, sends: bytes, rows: bytes, marks: Any, gone: list[Any] | None) -> list[Any]:
+    day_ms, most_minor, newest = 86_400_000, 2**62, 64
+    counting = [row for row in iter_unpack("<qq", rows) if row[1]]
+    frequency, minor = len(counting), sum(net for _, net in counting)
+    first_ms, last_ms = (counting[0][0], counting[-1][0]) if counting else (0, 0)
+    found = {time_ms // day_ms for time_ms, _ in counting}
+    if gone is not None:
+        _, _, gone_frequency, gone_minor, gone_first_ms, gone_last_ms, frozen = gone
+        frequency, minor = frequency + gone_frequency, minor + gone_minor
+        first_ms, last_ms = gone_first_ms or first_ms, last_ms or gone_last_ms
+        found.update(frozen)
+    minor = min(most_minor, minor)
+    if not found:
+        return [frequency, minor, first_ms, last_ms, 0, 0, 0, [], 0, b"", b""]
+    days = sorted(found)
+    last, since = days[-1], days[-newest:][0]
+    lights = []
+    for half_life in (60, 180):
+        light = sum(
+            round(2 ** (30 + day % half_life / half_life)) << day // half_life - since // half_life
+            for day in days[-newest:]
+        )
+        lights.append(light.to_bytes((light.bit_length() + 7) // 8, "big"))
+    recent = sum(1 << last - day for day in days if last - day < 30)
+    gaps = sorted(later - day for day, later in pairwise(days))
+    return [frequency, minor, first_ms, last_ms, len(days), days[0], recent, gaps, since, *lights]
 
 
 def _memory(fired: Any, decided_ms: Any, sent_ms: Any, population: Any, *rest: Any) -> list[Any]:

@@ -12,8 +12,9 @@ from stream.events.hashing import digest64
 from stream.events.instants import day_of, parse_ms
 from stream.events.kinds import Line
 from stream.state.customer import Customer, encode
+from stream.state.figures import MOST_SUM_MINOR, Figures
 from stream.state.messages import Seen
-from stream.state.orders import MOST_REFUNDS, MOST_SUM_MINOR, Applied, Gone, OrderBook, Window
+from stream.state.orders import MOST_REFUNDS, Applied, Gone, OrderBook, Window
 from stream.state.profile import Profile
 from stream.testing import Shop
 
@@ -305,7 +306,7 @@ def test_an_event_older_than_the_memory_is_refused() -> None:
 def test_sums_stay_numbers_that_others_can_read() -> None:
     """Millions of the largest orders stop at a sum that fits 64 bits, in state and in the figures."""
     gone = Gone(START - 1, digest64("o"), monetary_minor=MOST_SUM_MINOR - 5)
-    book = OrderBook(gone=gone)
+    book = OrderBook(gone=gone, figures=Figures(monetary_minor=MOST_SUM_MINOR - 5))
     for number in range(20):
         order = digest64(f"o{number}")
         book.purchase(order, order, START + number, 10**12, memory_days=400, memory_orders=16)
