@@ -7,6 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,7 +82,10 @@ def scanned(book: OrderBook, day: int) -> tuple[object, ...]:
         days[-1] + max(1, round(median(gaps))) if len(gaps) >= 2 else None,
         sum(day - 30 < at for at in days),
         sum(day - 365 <= at < day - 275 for at in days),
-        *[round(sum(0.5 ** ((day - at) / half_life) for at in days[-MOMENTUM_DAYS:]), 6) for half_life in (60, 180)],
+        *[
+            approx(sum(0.5 ** ((day - at) / half_life) for at in days[-MOMENTUM_DAYS:]), 1e-8)
+            for half_life in (60, 180)
+        ],
     )
 
 
@@ -94,7 +98,7 @@ def told(purchases: Purchases, day: int) -> tuple[object, ...]:
         purchases.expected_next_day,
         purchases.recent_days(day),
         purchases.days_between(day - 365, day - 275),
-        *[round(light, 6) for light in purchases.momentum(day)],
+        *purchases.momentum(day),
     )
     return (purchases.first_ms, purchases.last_ms, purchases.lifetime, asked[0], purchases.days, *asked[1:])
 
