@@ -83,7 +83,7 @@ def scanned(book: OrderBook, day: int) -> tuple[object, ...]:
         sum(day - 30 < at for at in days),
         sum(day - 365 <= at < day - 275 for at in days),
         *[
-            approx(sum(0.5 ** ((day - at) / half_life) for at in days[-MOMENTUM_DAYS:]), 1e-8)
+            pytest.approx(sum(0.5 ** ((day - at) / half_life) for at in days[-MOMENTUM_DAYS:]), 1e-8)
             for half_life in (60, 180)
         ],
     )
