@@ -16,6 +16,7 @@ from operator import attrgetter
 
 import msgspec
 
+from stream.agents.feed import Feed
 from stream.agents.transport import Chunk
 from stream.events.record import Record
 
@@ -49,55 +50,8 @@ class Batch(msgspec.Struct, frozen=True):
     taken: Counter[str]
     """How many records of each topic these are."""
     last_ms: int | None
-    """Greatest time in the batch, by the inbox's own clock; ``None`` if no record has one."""
-
-
-class _Feed:
-    """One topic of the partition: a list that is read from its front and cut off now and then."""
-
-    __slots__ = ("_ends", "_gone", "expected", "head", "records", "shut", "times", "topic")
-
-    def __init__(self, topic: str, expected: int) -> None:
-        self.topic = topic
-        self.records: list[Record] = []
-        self.times: list[int] = []
-        """When each of the records happened, -1 if that isn't known."""
-        self.head = 0
-        """How many of the records are done."""
-        self.expected = expected
-        self.shut = False
-        self._ends: list[int] = []
-        """Bytes of all records that ever came, up to and with each of these."""
-        self._gone = 0
-        """Bytes of those that are done."""
-
-    def __len__(self) -> int:
-        return len(self.records) - self.head
-
-    @property
-    def bytes(self) -> int:
-        """Of the values that wait."""
-        return self._ends[-1] - self._gone if self._ends else 0
-
-    def add(self, records: list[Record], times: list[int]) -> None:
-        # While they are hot: whoever counts them again when they are done waits for memory.
-        sizes = [len(value) if (value := record.value) else 0 for record in records]
-        self._ends += accumulate(sizes, initial=self._ends.pop()) if self._ends else accumulate(sizes)
-        self.records += records
-        self.times += times
-
-    def drop(self, number: int) -> None:
-        head = self.head + number
-        if head == len(self.records):
-            self.records, self.times, self._ends, self.head, self._gone = [], [], [], 0, 0
-            return
-        if not number:
-            return
-        self._gone = self._ends[head - 1]
-        self.head = head
-        if head > len(self.records) // 2:
-            del self.records[:head], self.times[:head], self._ends[:head]
-            self.head = 0
+    """Greatest time in the batch, by the inbox's own clock; ``None`` if no record has one, or if nothing depended on times:
+    with one topic and no end by time."""
 
 
 class Inbox:
@@ -109,11 +63,11 @@ class Inbox:
 
     def __init__(self, topics: Sequence[str], time_ms: Callable[[Record], int | None] | None = None) -> None:
         self._time_ms = time_ms
-        self._feeds = {topic: _Feed(topic, 0) for topic in topics}
+        self._feeds = {topic: Feed(topic, 0, time_ms) for topic in topics}
 
     def start_at(self, positions: Mapping[str, int]) -> None:
         """Forgets everything and expects each topic to go on at its position."""
-        self._feeds = {topic: _Feed(topic, positions[topic]) for topic in self._feeds}
+        self._feeds = {topic: Feed(topic, positions[topic], self._time_ms) for topic in self._feeds}
 
     def __len__(self) -> int:
         return sum(len(feed) for feed in self._feeds.values())
@@ -126,9 +80,7 @@ class Inbox:
     @property
     def positions(self) -> dict[str, int]:
         """Where each topic goes on after what was applied."""
-        return {
-            topic: feed.records[feed.head].offset if len(feed) else feed.expected for topic, feed in self._feeds.items()
-        }
+        return {topic: feed.offset(0) for topic, feed in self._feeds.items()}
 
     def put(self, chunk: Chunk) -> Arrival:
         """Takes a chunk if it goes on where the last one ended."""
@@ -142,14 +94,9 @@ class Inbox:
         records = chunk.records
         if records and records[0].offset < feed.expected:
             records = [record for record in records if record.offset >= feed.expected]
-        feed.add(records, self._times(records))
+        feed.add(records)
         feed.expected = chunk.next
         return Arrival.TAKEN
-
-    def _times(self, records: list[Record]) -> list[int]:
-        if self._time_ms is None:
-            return [record.timestamp_ms for record in records]
-        return [-1 if at is None else at for at in map(self._time_ms, records)]
 
     def peek(self, most: int, before_ms: int | None = None) -> Batch:
         """The next records in order of time, without taking them; only those before ``before_ms``, if given.
@@ -157,18 +104,18 @@ class Inbox:
         The order of a topic is kept whatever its times are: a record is as late as the latest one before it.
         """
         feeds = [feed for feed in self._feeds.values() if len(feed)]
-        runs = [list(accumulate(feed.times[feed.head : feed.head + most], max)) for feed in feeds]
-        if len(feeds) == 1:
-            (feed,), (times,) = feeds, runs
-            records = feed.records[feed.head : feed.head + most]
+        times: list[int] | None = None
+        if len(feeds) == 1 and before_ms is None:
+            # Nothing to put in order: nobody needs to know when the records happened.
+            records = feeds[0].records(most)
         else:
-            records, times = _merged(feeds, runs, most)
-        if before_ms is not None:
-            del records[bisect_left(times, before_ms) :]
+            records, times = _merged(feeds, most)
+            if before_ms is not None:
+                del records[bisect_left(times, before_ms) :]
         if sum(feed.bytes for feed in feeds) > MOST_BATCH_BYTES:
             del records[_fitting(records) :]
         taken = Counter({feeds[0].topic: len(records)} if len(feeds) == 1 else map(_topic_of, records))
-        last_ms = times[len(records) - 1] if records else -1
+        last_ms = times[len(records) - 1] if times is not None and records else -1
         return Batch(records, self._offsets_after(taken), taken, None if last_ms < 0 else last_ms)
 
     def _offsets_after(self, taken: Mapping[str, int]) -> dict[str, int]:
@@ -176,8 +123,7 @@ class Inbox:
         for topic, number in taken.items():
             feed = self._feeds[topic]
             # The chunk's end may lie behind its last record: markers of transactions take offsets too.
-            whole = number == len(feed)
-            offsets[topic] = feed.expected if whole else feed.records[feed.head + number - 1].offset + 1
+            offsets[topic] = feed.expected if number == len(feed) else feed.offset(number - 1) + 1
         return offsets
 
     def done(self, batch: Batch) -> None:
@@ -187,7 +133,7 @@ class Inbox:
 
     def next_ms(self) -> int | None:
         """Time of the next record; -1 if it has none; ``None`` if no record waits."""
-        return min((feed.times[feed.head] for feed in self._feeds.values() if len(feed)), default=None)
+        return min((feed.next_ms() for feed in self._feeds.values() if len(feed)), default=None)
 
     def behind(self, ends: Mapping[str, int]) -> bool:
         """Whether a topic has nothing waiting though it has not been fetched up to its end."""
@@ -230,15 +176,18 @@ class Inbox:
 _topic_of = attrgetter("topic")
 
 
-def _merged(feeds: list[_Feed], runs: list[list[int]], most: int) -> tuple[list[Record], list[int]]:
+def _merged(feeds: list[Feed], most: int) -> tuple[list[Record], list[int]]:
     """The first ``most`` records of all feeds by ascending times, and these; of equal times the earlier feed's first."""
+    runs = [list(accumulate(feed.times(most), max)) for feed in feeds]
+    if len(feeds) == 1:
+        return feeds[0].records(most), runs[0]
     # A feed with enough of its own sets a time after which nothing is needed of the others.
     last = min((run[-1] for run in runs if len(run) >= most), default=None)
     records: list[Record] = []
     times: list[int] = []
     for feed, run in zip(feeds, runs, strict=True):
         number = len(run) if last is None else bisect_right(run, last)
-        records += feed.records[feed.head : feed.head + number]
+        records += feed.records(number)
         times += run[:number]
     # Sorting finds the ascending runs and merges them, in C.
     order = sorted(range(len(times)), key=times.__getitem__)[:most]

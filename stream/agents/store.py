@@ -57,14 +57,15 @@ class MemoryStore(dict[bytes, bytes]):
     def put(self, changed: Mapping[bytes, bytes | None], position: int) -> None:
         """What the changelog says up to ``position``."""
         self.position = position
-        if None in changed.values():
+        # Nothing is quicker to ask than whether all are true; a comparison with `None` costs twice that, for each.
+        if all(changed.values()):
+            self.update(cast(Mapping[bytes, bytes], changed))
+        else:
             for key, value in changed.items():
                 if value is None:
                     self.pop(key, None)
                 else:
                     self[key] = value
-        else:
-            self.update(cast(Mapping[bytes, bytes], changed))
         if self._writer is not None:
             self._writer.put(changed, position)
 
