@@ -15,7 +15,6 @@ import msgspec
 from stream.actions.message import Message, Stream
 from stream.churn.examples import Example
 from stream.churn.model import FrozenModel
-from stream.churn.trainer import Trainer
 from stream.config import Settings
 from stream.errors import StateError
 from stream.events.record import Record
@@ -80,6 +79,9 @@ class Coordinator:
     """Collects contributions and folds complete days into versions. Pure; used by the owner in live and by replay."""
 
     def __init__(self, settings: Settings, partitions: int) -> None:
+        # Whoever only follows versions does without River, and the seconds that it takes to import.
+        from stream.churn.trainer import Trainer
+
         self._partitions = partitions
         self._trainer = Trainer(settings)
         self._closed: dict[int, DayClosed] = {}

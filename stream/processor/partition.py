@@ -49,7 +49,13 @@ class PartitionRecord(msgspec.Struct, array_like=True):
 
 
 class Partition:
-    """One partition's customers. See `stream.agents.ports.Processor` for how the shell drives it."""
+    """One partition's customers. See `stream.agents.ports.Processor` for how the shell drives it.
+
+    ``records`` is for history, with the event clock, where nothing is ever taken back. It is the store itself: a record is
+    written to it when its customer leaves memory, instead of with every step (`write_down`). And each customer has a clock of
+    its own: the records of a batch are of one UTC day, each customer's in order of time, the customers in any order, as they
+    share nothing but what changes at midnight. Time moves on for everybody with `tick` only.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class Partition:
         store: Mapping[bytes, bytes],
         decoder: Decoder | None = None,
         room: Room | None = None,
+        records: dict[bytes, bytes] | None = None,
     ) -> None:
         self._settings = settings
         self._number = partition
@@ -75,7 +82,8 @@ class Partition:
         self._record = PartitionRecord()
         self._epoch_day: int | None = None
         self._now_ms = 0
-        self._residents = Residents(store, self._work.timed_by, room)
+        self._history_only = records is not None
+        self._residents = Residents(store, self._work.timed_by, room, records)
         self._touched: list[Resident] = []
         self._record_touched = False
         self._history: set[bytes] = set()
@@ -169,11 +177,16 @@ class Partition:
 
     def commit(self) -> None:
         """What was returned since the last commit is durable."""
-        for resident in self._touched:
-            resident.touched = False
+        if not self._history_only:
+            for resident in self._touched:
+                resident.touched = False
         self._touched = []
         self._record_touched = False
         self._residents.age()
+
+    def write_down(self) -> None:
+        """Brings ``records`` up to date."""
+        self._residents.write_down()
 
     def rollback(self) -> None:
         """What was returned since the last commit never happened: state is as the store has it."""
@@ -231,7 +244,7 @@ class Partition:
     # -- inside
 
     def _everybody(self) -> Iterator[Resident]:
-        keys = self._store.keys() | {resident.key for resident in self._touched}
+        keys = self._store.keys() | self._residents.touched_keys()
         for key in sorted(keys - {PARTITION_KEY}):
             resident = self._residents.look(key.decode())
             if resident is not None:
@@ -245,7 +258,8 @@ class Partition:
         residents, work, settings = self._residents, self._work, self._settings
         young = residents.young
         slots, touched, set_due = self._slot, self._touched, self._due.set
-        event_clock = self._event_clock
+        own_clocks = self._history_only
+        event_clock = self._event_clock and not own_clocks
         changed = Applied.CHANGED
         happened: list[tuple[str, str]] = []
         resident: Resident | None = None
@@ -265,6 +279,10 @@ class Partition:
                 slot = slots.get(topic, 0)
                 offset = record.offset
                 customer = resident.customer
+                if own_clocks:
+                    now_ms = event.time_ms
+                    while 0 < customer.next_due_ms <= now_ms:
+                        self._fire(resident.key, customer.next_due_ms, out)
                 if 0 <= offset <= customer.stamps.get(slot, -1):
                     out.telemetry.ignored[(topic, "already_applied")] += 1
                     continue
@@ -408,7 +426,7 @@ class Partition:
     def _encode(self, out: Outcome) -> None:
         """The changed records of this step. A customer touched many times in a batch is encoded once."""
         self._contribute(out)
-        for resident in self._touched:
+        for resident in () if self._history_only else self._touched:
             out.changed[resident.key] = encode(resident.customer)
         if self._record_touched:
             out.changed[PARTITION_KEY] = msgspec.msgpack.encode(self._record)

@@ -8,7 +8,7 @@ from weakref import WeakSet
 import msgspec
 
 from stream.events.hashing import hash64
-from stream.state.customer import Customer, decode
+from stream.state.customer import Customer, decode, encode
 from stream.state.purchases import Purchases
 
 UNKNOWN_MS = -1
@@ -62,7 +62,7 @@ class Resident(msgspec.Struct, gc=False, eq=False):
     indexed_ms: int = -1
     """What the due index has been told; −1: not known."""
     touched: bool = False
-    """In the step that is open."""
+    """In the step that is open; where records are written late, since its own was."""
     purchases: Purchases | None = None
     hashed: int = -1
     """``hash`` once somebody has asked, −1 before."""
@@ -107,10 +107,20 @@ def resident_of(customer_id: str, key: bytes, customer: Customer, timed_by: int)
 
 
 class Residents:
-    """All customers at hand, in two generations: whoever isn't asked for during a whole generation has to go."""
+    """All customers at hand, in two generations: whoever isn't asked for during a whole generation has to go.
 
-    def __init__(self, store: Mapping[bytes, bytes], timed_by: int, room: Room | None = None) -> None:
+    Into ``records``, if given, goes the record of a touched customer who has to go: nobody else writes it.
+    """
+
+    def __init__(
+        self,
+        store: Mapping[bytes, bytes],
+        timed_by: int,
+        room: Room | None = None,
+        records: dict[bytes, bytes] | None = None,
+    ) -> None:
         self._store = store
+        self._records = records
         self._room = room or Room()
         self._room.enter(self)
         self._timed_by = timed_by
@@ -159,8 +169,28 @@ class Residents:
     def age(self) -> None:
         """Between two steps: a generation that is full becomes the old one, and the old one goes."""
         if self._bytes > self._room.generation_bytes:
+            self._write_down(self._old)
             self._old, self.young = self.young, {}
             self._bytes = 0
+
+    def touched_keys(self) -> set[bytes]:
+        """Of those whose record isn't in the store as it is now."""
+        generations = (self.young, self._old)
+        return {resident.key for generation in generations for resident in generation.values() if resident.touched}
+
+    def write_down(self) -> None:
+        """Writes what `age` would write some time."""
+        self._write_down(self.young)
+        self._write_down(self._old)
+
+    def _write_down(self, generation: dict[str, Resident]) -> None:
+        records = self._records
+        if records is None:
+            return
+        for resident in generation.values():
+            if resident.touched:
+                resident.touched = False
+                records[resident.key] = encode(resident.customer)
 
     def forget_dues(self) -> None:
         """What was found out about due instants holds no longer, of anybody."""

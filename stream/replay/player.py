@@ -12,18 +12,22 @@ from stream.actions.message import Stream
 from stream.config import Settings
 from stream.errors import StateError
 from stream.events.codec import Decoded, Decoder
-from stream.events.instants import DAY_MS, day_of
 from stream.events.kinds import Event
 from stream.events.record import Record
 from stream.events.rejected import Rejected
 from stream.outcome import Outcome
 from stream.processor import Partition
 from stream.processor.epochs import decode_epoch
+from stream.processor.residents import Room
 from stream.replay.lockstep import Answer, Asked, Goal, Rests, Version, Waits
 from stream.replay.outputs import Outputs
+from stream.replay.reading import end_of_stretch, is_at, start_of_stretch
 from stream.replay.spill import Block
 from stream.rules.rule import RuleSet
 
+ROOM_BYTES = 512 << 20
+"""Memory for customers at hand, by estimate; one who began in this run may take twice as much. More: a process may need it all;
+less: where more customers are active in a day, each is packed and unpacked once a day, some 10 us."""
 Item = tuple[Record, Decoded]
 Asking = Generator[Asked | int, Answer | None, None]
 """Yields questions, to be sent their answers, and numbers of lines done, to be sent ``None``."""
@@ -49,9 +53,19 @@ class Player:
         self._decoder = decoder
         self._until_ms = until_ms
         self._score_at = sorted(set(score_at_ms))
+        self._cuts = tuple(self._score_at)
         self._store: dict[bytes, bytes] = {}
         # To itself it is the only partition: lines are shared out by another hash, and nothing is to be repartitioned.
-        self._partition = Partition(settings, rules, partition=number, partitions=1, store=self._store, decoder=decoder)
+        self._partition = Partition(
+            settings,
+            rules,
+            partition=number,
+            partitions=1,
+            store=self._store,
+            decoder=decoder,
+            room=Room(ROOM_BYTES),
+            records=self._store,
+        )
         self._contributions: list[bytes] = []
         self._last_ms: int | None = None
         self._model: Any = None
@@ -59,33 +73,32 @@ class Player:
 
     @property
     def store(self) -> dict[bytes, bytes]:
-        """Every customer's record."""
+        """Every customer's record, as of now."""
+        self._partition.write_down()
         return self._store
 
     def load(self, block: Block) -> list[tuple[Any, ...]]:
         """The lines of a block, decoded: (time, message id, line, its number, what it is)."""
-        times, lines = _lines.decode(block.read())
-        decode = self._decoder.decode
+        keys, lines = _lines.decode(block.read())
+        decode, cuts = self._decoder.decode, self._cuts
         rows: list[tuple[Any, ...]] = []
-        for time_ms, (value, number) in zip(times, lines, strict=True):
+        for key, (value, number) in zip(keys, lines, strict=True):
             record = Record("", 0, -1, -1, None, value)
             decoded = decode(record)
             if isinstance(decoded, Event):
-                if decoded.time_ms != time_ms:
-                    raise StateError(
-                        f"read as an event of {time_ms} ms, decoded as one of {decoded.time_ms}: {value!r}"
-                    )
-                rows.append((time_ms, decoded.message_id, value, number, record, decoded))
+                if not is_at(key, decoded.time_ms, cuts):
+                    raise StateError(f"read as an event of another time than {decoded.time_ms} ms: {value!r}")
+                rows.append((key, decoded.message_id, value, number, record, decoded))
             else:
-                rows.append((time_ms, "", value, number, record, decoded))
+                rows.append((key, "", value, number, record, decoded))
         return rows
 
     def play(self, portions: Iterable[list[tuple[Any, ...]]]) -> Asking:
         """Plays portions of `load`'s rows to ``until``, then on to the last time to score at, deciding nothing any more."""
         for rows in portions:
-            events = self._distinct(rows)
+            keys, events = self._distinct(rows)
             if events:
-                yield from self._events(events)
+                yield from self._events(keys, events)
             yield len(rows)
         until_ms = self._until_ms
         while until_ms is None:
@@ -109,39 +122,43 @@ class Player:
 
     # -- inside
 
-    def _distinct(self, rows: list[tuple[Any, ...]]) -> list[Item]:
+    def _distinct(self, rows: list[tuple[Any, ...]]) -> tuple[list[int], list[Item]]:
         """The events among the rows, without exact repeats of a line; all else is dealt with at once: it touches nobody."""
         outputs = self._outputs
+        keys: list[int] = []
         events: list[Item] = []
         others: list[Item] = []
         last = None
-        for _, _, value, number, record, decoded in rows:
+        for key, _, value, number, record, decoded in rows:
             if isinstance(decoded, Rejected):
                 outputs.refused.append((number, decoded.reason.value, decoded.detail))
             if value == last:
                 outputs.repeats += 1
                 continue
             last = value
-            (events if isinstance(decoded, Event) else others).append((record, decoded))
+            if isinstance(decoded, Event):
+                keys.append(key)
+                events.append((record, decoded))
+            else:
+                others.append((record, decoded))
         if others:
             self._sink(self._partition.apply_decoded(others, 0))
-        return events
+        return keys, events
 
-    def _events(self, items: list[Item]) -> Asking:
-        """Events in order, cut at midnights and where scores are due: an event at that very instant comes after it."""
-        times = [decoded.time_ms for _, decoded in items if isinstance(decoded, Event)]
+    def _events(self, keys: list[int], items: list[Item]) -> Asking:
+        """Events in order, one stretch after the other: before each, time moves on to where it begins."""
         start = 0
-        while start < len(times):
-            first_ms = times[start]
-            yield from self._score_until(first_ms)
-            end_ms = (day_of(first_ms) + 1) * DAY_MS
-            if self._score_at:
-                end_ms = min(end_ms, self._score_at[0])
-            end = bisect_left(times, end_ms, start)
-            yield from self._to(first_ms)
-            self._sink(self._partition.apply_decoded(items[start:end], times[end - 1]))
+        while start < len(keys):
+            end = bisect_left(keys, end_of_stretch(keys[start]), start)
+            _, first = items[start]
+            assert isinstance(first, Event)
+            began_ms = start_of_stretch(first.time_ms, self._cuts)
+            yield from self._score_until(began_ms)
+            yield from self._to(began_ms)
+            self._sink(self._partition.apply_decoded(items[start:end], began_ms))
             start = end
-        self._last_ms = times[-1]
+        times = [decoded.time_ms for _, decoded in items if isinstance(decoded, Event)]
+        self._last_ms = max(times) if self._last_ms is None else max(self._last_ms, *times)
 
     def _to(self, at_ms: int) -> Asking:
         """Moves time on to an instant, day by day, each day with the version that was folded for it."""

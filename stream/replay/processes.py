@@ -5,6 +5,7 @@ Nothing is shared but files in one folder. A process that ends early, for whatev
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import traceback
@@ -35,6 +36,11 @@ _PATIENCE_S = 10.0
 which loses nothing."""
 
 
+_COLLECT_AFTER = (50_000, 50, 500)
+"""When Python looks for garbage in cycles (see `gc.set_threshold`); there is hardly any. Sooner: it looks at millions of objects
+in vain; later: a few MB more of refused lines' errors."""
+
+
 class ReplayProcessEnded(WinbackError):
     """One of the processes that share a replay's work is gone."""
 
@@ -54,6 +60,11 @@ class Job(NamedTuple):
     until_ms: int | None
     score_at_ms: tuple[int, ...]
     states: bool
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """Where days are cut besides midnight: scores are as of then."""
+        return tuple(sorted(set(self.score_at_ms)))
 
 
 class _Read(NamedTuple):
@@ -77,8 +88,17 @@ class _Failed(NamedTuple):
 
 def alone(job: Job, rules: RuleSet, parts: Sequence[Slice], progress: Progress) -> tuple[list[Taken], Figures]:
     """The whole job in this process: what was read, and what came out."""
+    before = gc.get_threshold()
+    gc.set_threshold(*_COLLECT_AFTER)
+    try:
+        return _alone(job, rules, parts, progress)
+    finally:
+        gc.set_threshold(*before)
+
+
+def _alone(job: Job, rules: RuleSet, parts: Sequence[Slice], progress: Progress) -> tuple[list[Taken], Figures]:
     told = _Told(progress, sum(part.end - part.start for part in parts))
-    reader = Reader(job.folder, 0, 1)
+    reader = Reader(job.folder, 0, 1, job.cuts)
     taken = [reader.read(part, told.read) for part in parts]
     (blocks,) = reader.close()
     told.lines = sum(block.rows for block in blocks)
@@ -103,8 +123,9 @@ def together(job: Job, parts: Sequence[Slice], progress: Progress) -> tuple[list
     taken: list[Taken] = []
     sorted_out: dict[int, list[list[Block]]] = {}
     figures: list[Figures] = []
-    lockstep = Lockstep(job.settings, job.processes)
     with _crew(job) as crew:
+        # Only now: River's import takes seconds, in which the others begin to read.
+        lockstep = Lockstep(job.settings, job.processes)
         while len(figures) < job.processes:
             for number, message in crew.heard():
                 match message:
@@ -217,6 +238,7 @@ def _crew(job: Job) -> Iterator[_Crew]:
 def _child(pipe: Connection[Any, Any], number: int, job: Job) -> None:
     # An interrupt is the parent's to handle; a child ends when its pipe does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(*_COLLECT_AFTER)
     try:
         _work(pipe, number, job)
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -231,7 +253,7 @@ def _work(pipe: Connection[Any, Any], number: int, job: Job) -> None:
     rules = load_rules(job.settings.rules_dir)
     if rules.version != job.rules_version:
         raise ConfigurationError([f"{job.settings.rules_dir}: the rules have changed since the replay began"])
-    reader = Reader(job.folder, number, job.processes)
+    reader = Reader(job.folder, number, job.processes, job.cuts)
     pipe.send(None)
     while (part := pipe.recv()) is not None:
         pipe.send(reader.read(part, lambda size: pipe.send(_Read(size))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 
 from stream.errors import ConfigurationError
 from stream.events.codec import skew_ms
-from stream.events.instants import to_ms
+from stream.events.instants import DAY_MS, to_ms
 from stream.replay.spill import Block, Spill
 
 SLICE_BYTES = 16 << 20
@@ -22,6 +23,12 @@ READ_MEMORY_BYTES = 192 << 20
 """Lines a process keeps before it sorts and writes them. Larger: memory; smaller: more runs to read back at once."""
 _TOLD_LINES = 20_000
 _LINE_BITS = 40
+_TIME_BITS = 27
+"""A day has fewer milliseconds than 2^27."""
+_GROUP_BITS = 13
+"""So many groups of customers. More: no room is left in 64 bits for every day that a clock of somebody's may show; fewer: more
+customers take turns in the processor's caches."""
+_TIME_MASK = (1 << _TIME_BITS) - 1
 
 
 class _Head(
@@ -110,10 +117,40 @@ def place(value: bytes) -> tuple[int, int]:
     return -1 - number, number
 
 
+def key_of(time_ms: int, share: int, cuts: Sequence[int]) -> int:
+    """What lines are sorted by: the stretch of time, in it a group of customers, in it the time. Fits into 64 bits."""
+    return (stretch(time_ms, cuts) << _GROUP_BITS | share >> 32 - _GROUP_BITS) << _TIME_BITS | time_ms % DAY_MS
+
+
+def stretch(time_ms: int, cuts: Sequence[int]) -> int:
+    """Number of the UTC day, or the part of one: a day is cut at each of ``cuts`` (ascending), which begins the next part."""
+    return time_ms // DAY_MS + (bisect_right(cuts, time_ms) if cuts else 0)
+
+
+def end_of_stretch(key: int) -> int:
+    """What the keys of the stretch in which a key lies are all less than."""
+    bits = _GROUP_BITS + _TIME_BITS
+    return (key >> bits) + 1 << bits
+
+
+def start_of_stretch(time_ms: int, cuts: Sequence[int]) -> int:
+    """The instant at which the stretch begins in which an instant lies."""
+    midnight_ms = time_ms // DAY_MS * DAY_MS
+    before = bisect_right(cuts, time_ms)
+    return max(midnight_ms, cuts[before - 1]) if before else midnight_ms
+
+
+def is_at(key: int, time_ms: int, cuts: Sequence[int]) -> bool:
+    """Whether a line with this key was read as one of this time."""
+    same_time = key & _TIME_MASK == time_ms % DAY_MS
+    return same_time and key >> _GROUP_BITS + _TIME_BITS == stretch(time_ms, cuts)
+
+
 class Reader:
     """Reads slices and sorts their lines into a spill for each process that will play them."""
 
-    def __init__(self, folder: Path, number: int, processes: int) -> None:
+    def __init__(self, folder: Path, number: int, processes: int, cuts: Sequence[int] = ()) -> None:
+        self._cuts = tuple(cuts)
         self._spills = [
             Spill(folder / f"lines-{number}-{to}", READ_MEMORY_BYTES // processes) for to in range(processes)
         ]
@@ -121,7 +158,7 @@ class Reader:
     def read(self, part: Slice, on_bytes: Callable[[int], None]) -> Taken:
         """Takes all lines of a slice; ``on_bytes`` is told how many bytes more have been read, now and then."""
         adders = [spill.add for spill in self._spills]
-        several = len(adders)
+        several, cuts = len(adders), self._cuts
         blank = number = told = 0
         base = part.number << _LINE_BITS
         add = adders[0]
@@ -134,7 +171,7 @@ class Reader:
             time_ms, share = place(value)
             if several > 1:
                 add = adders[share % several]
-            add(time_ms, (value, base + number), len(value))
+            add(key_of(time_ms, share, cuts), (value, base + number), len(value))
             if not number % _TOLD_LINES:
                 on_bytes(position - part.start - told)
                 told = position - part.start

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from stream.config import Settings
 from stream.events.codec import Decoder
+from stream.events.instants import DAY_MS
 from stream.events.kinds import Event
 from stream.events.record import Record
-from stream.replay.reading import Reader, place, slice_and_line, slices
+from stream.replay.reading import Reader, end_of_stretch, is_at, key_of, place, slice_and_line, slices, start_of_stretch
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "schemas" / "examples").rglob("*.json"))
 DECODER = Decoder(Settings())
@@ -79,6 +80,27 @@ def test_the_place_is_the_decoders(segment: dict[str, object], cloud: dict[str, 
     """Whatever is there, missing or wrong, an event that is accepted has the decoder's time and customer."""
     _agrees(msgspec.json.encode(segment))
     _agrees(msgspec.json.encode({**cloud, "data": segment}))
+
+
+_LONG_MS = 6 * 10**14
+"""Further than two instants of the years 1 and 9999 and the difference of two more can lead."""
+_INSTANTS = st.integers(-_LONG_MS, _LONG_MS) | st.integers(-3 * DAY_MS, 3 * DAY_MS)
+
+
+@given(_INSTANTS, _INSTANTS, st.integers(0, 2**32 - 1), st.lists(st.integers(-2 * DAY_MS, 2 * DAY_MS)))
+def test_keys_keep_a_customers_order_and_never_mix_stretches(one: int, other: int, share: int, cuts: list[int]) -> None:
+    """A key fits into 64 bits; of one customer it orders by time, of all by days and what cuts them."""
+    cuts = sorted(set(cuts))
+    one, other = sorted((one, other))
+    key, later = key_of(one, share, cuts), key_of(other, share, cuts)
+
+    assert -(2**63) <= key <= later < 2**63
+    assert (one == other) == (key == later)
+    assert is_at(key, one, cuts) and not is_at(key, one + 1, cuts) and not is_at(key, one - DAY_MS, cuts)
+    began, end = start_of_stretch(one, cuts), end_of_stretch(key)
+    assert began in (one // DAY_MS * DAY_MS, *cuts) and began <= one
+    is_cut = one // DAY_MS != other // DAY_MS or any(one < cut <= other for cut in cuts)
+    assert is_cut == (key_of(other, 0, cuts) >= end) == (start_of_stretch(other, cuts) != began)
 
 
 @pytest.mark.parametrize("step", [1, 7, 40, 10_000])
