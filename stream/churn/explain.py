@@ -6,7 +6,6 @@ the score's log-odds. Correlated features (there are several of silence) would o
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from stream.actions.decision import Contribution
@@ -92,8 +91,7 @@ def _spend(profile: Profile, horizon_days: int) -> Fact:
 
 def _season(profile: Profile, horizon_days: int) -> Fact:
     first = profile.day - 365
-    days = profile.purchase_days
-    bought = bisect_left(days, first + horizon_days) - bisect_left(days, first)
+    bought = profile.purchases.days_between(first, first + horizon_days)
     return float(bought), "bought at this time of last year" if bought else "did not buy at this time of last year"
 
 

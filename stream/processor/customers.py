@@ -130,11 +130,12 @@ class CustomerWork:
         else:
             out.telemetry.lateness_ms.append(now_ms - time_ms)
             asked = asked and applied is _CHANGED and self._engine.may_answer(event, customer.messages)
-            if is_purchase or asked:
+            judged = is_purchase and profile is not None and not self.scorer.is_settled(profile, memory)
+            if judged or asked:
                 if profile is None:
                     profile = self.profile(resident, as_of_ms)
                 case = Case(profile, as_of_ms, self.scorer.score)
-                if is_purchase:
+                if judged:
                     self._alert(case, out)
                 if asked:
                     self._ask_rules(case, event, record, now_ms, out)

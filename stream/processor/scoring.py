@@ -15,6 +15,7 @@ from stream.config import Settings
 from stream.events.instants import DAY_MS, to_text
 from stream.rules.engine import Case, Score, state_ref
 from stream.rules.vocabulary import ChurnFacts
+from stream.segments.tiers import TURNING_DAYS
 from stream.state.memory import Memory
 from stream.state.profile import Profile
 
@@ -33,6 +34,7 @@ class Scorer:
         self.period_ms = period_ms(self._horizon_days)
         self.interest_ms = interest_ms(self._horizon_days)
         self.matured: list[Example] = []
+        self._reviewed_before = settings.churn_quiet_days > TURNING_DAYS[0] + 1
         self._latest: tuple[Profile | None, tuple[float, ...]] = (None, ())
         self._scored: tuple[tuple[float, ...], float] = ((), 0.0)
 
@@ -78,6 +80,11 @@ class Scorer:
             score = UNSCORED if model is None else self._probability(model, values)
             waiting.append(take(profile, model, self._horizon_days, (values, score)).encode())
         memory.snapshots = waiting[-MOST_OPEN:]
+
+    def is_settled(self, profile: Profile, memory: Memory) -> bool:
+        """Whether `alert` need not be asked after a purchase: it has just been made, so there is no alert, and whoever is
+        armed already stays so. Before there can be an alert, a review scores the customer anew."""
+        return memory.alert_armed and self._reviewed_before and profile.recency_days < self._settings.churn_quiet_days
 
     def alert(self, case: Case, memory: Memory, cycle_days: float) -> Alert | None:
         """Judges a new score and remembers it; the alert, if it is one.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import sys
-from bisect import bisect_left
 from functools import lru_cache
 from itertools import compress
 from struct import Struct, unpack
@@ -230,18 +229,22 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
 
     def windows(self, day: int) -> tuple[Window, Window, Window, Window]:
         """Frequency and monetary value of `WINDOWS_DAYS` as of a UTC day: days d with day − W < d ≤ day."""
-        columns = self.columns()
         d7, d30, d90, d365 = WINDOWS_DAYS
-        return (
-            self._window(day, d7, columns),
-            self._window(day, d30, columns),
-            self._window(day, d90, columns),
-            self._window(day, d365, columns),
-        )
+        return self.window(day, d7), self.window(day, d30), self.window(day, d90), self.window(day, d365)
 
     def window(self, day: int, days: int) -> Window:
-        """Frequency and monetary value of the ``days`` up to and with a UTC day."""
-        return self._window(day, days, self.columns())
+        """Frequency and monetary value of the ``days`` up to and with a UTC day; looks at the orders of these days only."""
+        first = day - days + 1
+        nets = _columns(self._rows_of(first, day + 1))[1]
+        count, amount = len(nets) - nets.count(0), sum(nets)
+        if self.gone is not None:
+            for at in reversed(self.gone.frozen):
+                if at < first:
+                    break
+                if at <= day:
+                    count += self.gone.frozen[at][0]
+                    amount += self.gone.frozen[at][1]
+        return Window(count, min(MOST_SUM_MINOR, amount))
 
     def newest(self) -> tuple[int, int]:
         """Instant of the newest order, whether it counts or not, and what is left of it in minor units; 0 of nothing."""
@@ -296,9 +299,7 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
 
     def days_in(self, first: int, end: int) -> int:
         """How many of `days` are in ``first … end − 1``."""
-        rows = self.rows
-        some = rows[below(rows, ROW, first * DAY_MS) * ROW : below(rows, ROW, end * DAY_MS) * ROW]
-        days = {time_ms // DAY_MS for time_ms, net in _unpacked(some) if net}
+        days = {time_ms // DAY_MS for time_ms, net in _unpacked(self._rows_of(first, end)) if net}
         if self.gone is not None:
             days.update([day for day in self.gone.frozen if first <= day < end])
         return len(days)
@@ -317,8 +318,12 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
 
     def refunds_since(self, day: int) -> int:
         """Remembered orders since a UTC day that were cancelled or got money back."""
-        since_ms = day * DAY_MS
-        return sum(1 for key in self.marks or () if self._time_ms(find(self.keys, key)) >= since_ms)
+        marks, since_ms = self.marks, day * DAY_MS
+        if not marks:
+            return 0
+        if _time(self.rows)[0] >= since_ms:
+            return len(marks)
+        return sum([self._time_ms(find(self.keys, key)) >= since_ms for key in marks])
 
     def clamped(self) -> int:
         """Remembered orders from which more was refunded than they were worth."""
@@ -337,20 +342,12 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         nets = self.columns()[1]
         return next((at for at in range(len(nets) - 1, -1, -1) if nets[at]), None)
 
-    def _window(self, day: int, days: int, columns: tuple[tuple[int, ...], tuple[int, ...]]) -> Window:
-        first = day - days + 1
-        times_ms, nets = columns
-        end = bisect_left(times_ms, (day + 1) * DAY_MS)
-        nets = nets[bisect_left(times_ms, first * DAY_MS, 0, end) : end]
-        count, amount = len(nets) - nets.count(0), sum(nets)
-        if self.gone is not None:
-            for at in reversed(self.gone.frozen):
-                if at < first:
-                    break
-                if at <= day:
-                    count += self.gone.frozen[at][0]
-                    amount += self.gone.frozen[at][1]
-        return Window(count, min(MOST_SUM_MINOR, amount))
+    def _rows_of(self, first: int, end: int) -> bytes:
+        """Rows of the UTC days ``first … end − 1``."""
+        rows, first_ms, end_ms = self.rows, first * DAY_MS, end * DAY_MS
+        if rows and _time(rows, -ROW)[0] >= end_ms:
+            rows = rows[: below(rows, ROW, end_ms) * ROW]
+        return rows[below(rows, ROW, first_ms) * ROW :] if rows and _time(rows)[0] < first_ms else rows
 
     def _next_day(self, day: int) -> int:
         """The first of `days` after one that isn't the last."""

@@ -8,8 +8,12 @@ from stream.churn.alerts import AlertDecision, Reason, decide
 from stream.churn.features import LAYOUT
 from stream.churn.model import FrozenModel
 from stream.churn.quality import UNKNOWN
-from stream.config import Settings
+from stream.config import Settings, make_settings
 from stream.events.instants import DAY_MS
+from stream.processor.scoring import Scorer
+from stream.segments.reviews import next_review_ms
+from stream.state.customer import Customer
+from stream.state.memory import Memory
 from stream.state.profile import Profile
 from tests.churn.shop import customer_with
 
@@ -65,6 +69,42 @@ def test_a_customer_above_the_threshold_from_the_start_never_alerts() -> None:
         decision = at(silence, 0.9, armed=armed, orders=ONCE)
         armed = decision.armed
         assert not decision.alert
+
+
+@pytest.mark.parametrize("orders", [ONCE, MONTHLY])
+def test_whoever_is_armed_and_has_just_bought_needs_no_score(orders: list[tuple[int, int]]) -> None:
+    """No score could alert or disarm them, so a purchase asks for none; within the quiet days only, and only when armed."""
+    scorer, settings = Scorer(Settings()), Settings()
+    for silence in range(20):
+        profile = Profile("c", customer_with(orders), (orders[-1][0] + silence) * DAY_MS)
+        decisions = [
+            decide(profile, probability, judge, armed=True, population_cycle_days=0.0, settings=settings)
+            for probability in (0.0, 0.5, 0.7, 0.71, 1.0)
+            for judge in (model(), model("too few labels"))
+        ]
+        settled = scorer.is_settled(profile, Memory(alert_armed=True))
+
+        assert (silence < settings.churn_quiet_days) == settled
+        assert not settled or all(decision.armed and not decision.alert for decision in decisions)
+        assert not scorer.is_settled(profile, Memory(alert_armed=False))
+    assert not scorer.is_settled(Profile("c", Customer(), 0), Memory(alert_armed=True))
+
+
+@pytest.mark.parametrize("spread_ms", [0, DAY_MS])
+def test_a_review_comes_between_a_purchase_that_needs_no_score_and_the_first_alert(spread_ms: int) -> None:
+    """So what an alert says of the score before it is never older than its purchase."""
+    quiet = next(days for days in range(366) if _unscored(days))
+    for phase in (0, DAY_MS // 2, DAY_MS - 1):
+        bought_ms = 10_060 * DAY_MS + DAY_MS - 1
+        review_ms = next_review_ms(bought_ms, bought_ms, phase, spread_ms, watched=False)
+        assert review_ms is not None
+        assert review_ms // DAY_MS - 10_060 < quiet
+    assert 10 == quiet
+
+
+def _unscored(quiet_days: int) -> bool:
+    profile = Profile("c", customer_with(ONCE), ONCE[-1][0] * DAY_MS)
+    return Scorer(make_settings(churn_quiet_days=quiet_days)).is_settled(profile, Memory(alert_armed=True))
 
 
 def test_one_crossing_is_one_alert_and_an_early_one_waits() -> None:
