@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import orjson
 
 from stream.actions.message import Message, Stream
 from stream.outcome import Telemetry
-from stream.replay.spill import Block, Spill
+from stream.replay.spill import Block, Spill, in_order
 
 OUTPUT_MEMORY_BYTES = 64 << 20
 """Rows of one file that a process keeps before it writes them to disk. Larger: memory; smaller: more runs to merge."""
@@ -46,6 +46,7 @@ class _Changed(msgspec.Struct):
     change_id: str
 
 
+_keys_and_rows = msgspec.msgpack.Decoder(tuple[list[Any], list[bytes]]).decode
 _decided = msgspec.json.Decoder(_Decided).decode
 _changed = msgspec.json.Decoder(_Changed).decode
 
@@ -144,6 +145,27 @@ class Outputs:
         blocks = {name: spill.close() for name, spill in self._spills.items()}
         counts = {name: dict(counter) for name, counter in self._counts.items()}
         return Figures(counts, self.quality, self.refused, self.repeats, blocks, self.until_ms)
+
+
+def merged(blocks: Sequence[Block]) -> Iterator[list[tuple[Any, bytes]]]:
+    """Portions of (key, row) of one file's blocks, from whichever processes, in the file's order."""
+    yield from in_order(blocks, _load)
+
+
+def merge(blocks: Sequence[Block], path: Path) -> None:
+    """Makes one file of its blocks."""
+    with path.open("wb", buffering=1 << 20) as file:
+        for portion in merged(blocks):
+            # A dead letter is its own key.
+            lines = [row or key for key, row in portion]
+            lines.append(b"")
+            file.write(b"\n".join(lines))
+
+
+def _load(block: Block) -> list[tuple[Any, ...]]:
+    keys, rows = _keys_and_rows(block.read())
+    # A list is what MessagePack makes of a tuple; the keys of a file are all of one kind.
+    return list(zip(map(tuple, keys) if isinstance(keys[0], list) else keys, rows, strict=True))
 
 
 def _header(message: Message, name: str) -> str:

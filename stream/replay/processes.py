@@ -1,27 +1,21 @@
 """Replay in one process or several: the same readers and players, driven directly or over pipes.
 
-Nothing is shared but files in one folder. A process that ends early, for whatever reason, ends the replay.
+Nothing is shared but files in one folder.
 """
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import signal
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from stream.config import Settings
-from stream.errors import ConfigurationError, WinbackError
+from stream.errors import ConfigurationError
 from stream.events.codec import Decoder
 from stream.events.money import Rates
+from stream.replay.crew import Pipe, collecting_seldom, crew_of
 from stream.replay.lockstep import Answer, Lockstep, Rests, Waits
-from stream.replay.outputs import Figures, Outputs
+from stream.replay.outputs import NAMES, Figures, Outputs, merge
 from stream.replay.player import Player
 from stream.replay.reading import Reader, Slice, Taken
 from stream.replay.spill import Block, in_order
@@ -30,23 +24,6 @@ from stream.rules.rule import RuleSet
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, done, total), for a progress bar: bytes while reading, lines while replaying."""
-
-_PATIENCE_S = 10.0
-"""How long a process that is told to stop may take. Longer: an error shows later; shorter: it may be killed in its cleanup,
-which loses nothing."""
-
-
-_COLLECT_AFTER = (50_000, 50, 500)
-"""When Python looks for garbage in cycles (see `gc.set_threshold`); there is hardly any. Sooner: it looks at millions of objects
-in vain; later: a few MB more of refused lines' errors."""
-
-
-class ReplayProcessEnded(WinbackError):
-    """One of the processes that share a replay's work is gone."""
-
-    operator_action: ClassVar[str] = (
-        "nothing was written; look whether the system ran out of memory or disk (--processes 1 needs the least memory)"
-    )
 
 
 class Job(NamedTuple):
@@ -66,6 +43,16 @@ class Job(NamedTuple):
         """Where days are cut besides midnight: scores are as of then."""
         return tuple(sorted(set(self.score_at_ms)))
 
+    @property
+    def files(self) -> list[str]:
+        """Names of the files of rows to write."""
+        asked = {"states": False, "scores": bool(self.score_at_ms)}
+        return [name for name in NAMES if asked.get(name, True)]
+
+    def file(self, name: str) -> Path:
+        """Where a file is made, before it is moved into place."""
+        return self.folder / f"{name}.jsonl"
+
 
 class _Read(NamedTuple):
     """So many bytes more of the files have been read."""
@@ -79,21 +66,23 @@ class _Played(NamedTuple):
     lines: int
 
 
-class _Failed(NamedTuple):
-    """The error that ended a process: the problems of a `ConfigurationError`, or the text of another."""
+class _Merge(NamedTuple):
+    """Asks for a file to be made of its blocks, which all processes have written."""
 
-    problems: tuple[str, ...]
-    text: str
+    name: str
+    blocks: list[Block]
+
+
+class _Merged(NamedTuple):
+    """A file is whole."""
+
+    name: str
 
 
 def alone(job: Job, rules: RuleSet, parts: Sequence[Slice], progress: Progress) -> tuple[list[Taken], Figures]:
     """The whole job in this process: what was read, and what came out."""
-    before = gc.get_threshold()
-    gc.set_threshold(*_COLLECT_AFTER)
-    try:
+    with collecting_seldom():
         return _alone(job, rules, parts, progress)
-    finally:
-        gc.set_threshold(*before)
 
 
 def _alone(job: Job, rules: RuleSet, parts: Sequence[Slice], progress: Progress) -> tuple[list[Taken], Figures]:
@@ -123,10 +112,13 @@ def together(job: Job, parts: Sequence[Slice], progress: Progress) -> tuple[list
     taken: list[Taken] = []
     sorted_out: dict[int, list[list[Block]]] = {}
     figures: list[Figures] = []
-    with _crew(job) as crew:
+    whole: Figures | None = None
+    merges: list[_Merge] = []
+    missing = set(job.files)
+    with crew_of(job.processes, _work, job) as crew:
         # Only now: River's import takes seconds, in which the others begin to read.
         lockstep = Lockstep(job.settings, job.processes)
-        while len(figures) < job.processes:
+        while missing:
             for number, message in crew.heard():
                 match message:
                     case _Read(size):
@@ -142,16 +134,36 @@ def together(job: Job, parts: Sequence[Slice], progress: Progress) -> tuple[list
                             crew.tell(whom, answer)
                     case Figures():
                         figures.append(message)
+                        if len(figures) == job.processes:
+                            whole = _sum(figures)
+                            merges = _merges(job, whole)
+                            for to in range(min(len(merges), job.processes)):
+                                crew.tell(to, merges.pop(0))
+                    case _Merged(name):
+                        missing.remove(name)
+                        if merges:
+                            crew.tell(number, merges.pop(0))
                     case _:
                         sorted_out[number] = message
                         if len(sorted_out) == job.processes:
                             told.lines = sum(taken.lines - taken.blank for taken in taken)
                             for to in range(job.processes):
                                 crew.tell(to, [block for blocks in sorted_out.values() for block in blocks[to]])
+    assert whole is not None
+    return taken, whole
+
+
+def _sum(figures: Sequence[Figures]) -> Figures:
     whole = figures[0]
     for other in figures[1:]:
         whole.add(other)
-    return taken, whole
+    return whole
+
+
+def _merges(job: Job, whole: Figures) -> list[_Merge]:
+    """The files to make, the largest first: whoever is done takes the next."""
+    merges = [_Merge(name, whole.blocks[name]) for name in job.files]
+    return sorted(merges, key=lambda each: -sum(block.size for block in each.blocks))
 
 
 class _Told:
@@ -173,83 +185,7 @@ class _Told:
         self._progress("replaying", self._done, self.lines)
 
 
-class _Crew:
-    """The other processes, seen from this one."""
-
-    def __init__(self, processes: Sequence[BaseProcess], pipes: Sequence[Connection[Any, Any]]) -> None:
-        self._processes = processes
-        self._pipes = pipes
-
-    def tell(self, number: int, message: Any) -> None:
-        try:
-            self._pipes[number].send(message)
-        except OSError:
-            self._ended(number)
-
-    def heard(self) -> Iterator[tuple[int, Any]]:
-        """What has come in, at least one message. Raises `ReplayProcessEnded` and what a process itself met with."""
-        for pipe in wait(self._pipes):
-            number = self._pipes.index(pipe)
-            try:
-                message = self._pipes[number].recv()
-            except (EOFError, OSError):
-                self._ended(number)
-            if isinstance(message, _Failed):
-                if message.problems:
-                    raise ConfigurationError(message.problems)
-                raise ReplayProcessEnded(f"process {number + 1} of {len(self._pipes)} failed:\n{message.text}")
-            yield number, message
-
-    def _ended(self, number: int) -> None:
-        process = self._processes[number]
-        process.join(_PATIENCE_S)
-        code = process.exitcode
-        how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
-        raise ReplayProcessEnded(f"process {number + 1} of {len(self._pipes)} {how}")
-
-
-@contextmanager
-def _crew(job: Job) -> Iterator[_Crew]:
-    # Spawned, not forked: a forked child would inherit threads' locks (the progress bar has a thread) and open files.
-    context = multiprocessing.get_context("spawn")
-    processes: list[BaseProcess] = []
-    pipes: list[Connection[Any, Any]] = []
-    try:
-        for number in range(job.processes):
-            ours, theirs = context.Pipe()
-            process: BaseProcess = context.Process(
-                target=_child, args=(theirs, number, job), daemon=True, name=f"replay-{number}"
-            )
-            process.start()
-            theirs.close()
-            processes.append(process)
-            pipes.append(ours)
-        yield _Crew(processes, pipes)
-    finally:
-        for pipe in pipes:
-            pipe.close()
-        for process in processes:
-            process.join(_PATIENCE_S)
-            if process.exitcode is None:
-                process.kill()
-                process.join()
-
-
-def _child(pipe: Connection[Any, Any], number: int, job: Job) -> None:
-    # An interrupt is the parent's to handle; a child ends when its pipe does.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.set_threshold(*_COLLECT_AFTER)
-    try:
-        _work(pipe, number, job)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
-    except ConfigurationError as error:
-        pipe.send(_Failed(error.problems, ""))
-    except Exception as error:  # whatever it is, the parent has to say it
-        pipe.send(_Failed((), "".join(traceback.format_exception_only(error)).strip()))
-
-
-def _work(pipe: Connection[Any, Any], number: int, job: Job) -> None:
+def _work(pipe: Pipe, number: int, job: Job) -> None:
     rules = load_rules(job.settings.rules_dir)
     if rules.version != job.rules_version:
         raise ConfigurationError([f"{job.settings.rules_dir}: the rules have changed since the replay began"])
@@ -270,6 +206,10 @@ def _work(pipe: Connection[Any, Any], number: int, job: Job) -> None:
             answer = pipe.recv()
         asked = _send(game, answer)
     pipe.send(_figures(job, player, outputs))
+    while True:  # until the pipe ends
+        name, blocks = pipe.recv()
+        merge(blocks, job.file(name))
+        pipe.send(_Merged(name))
 
 
 def _player(job: Job, rules: RuleSet, number: int) -> tuple[Player, Outputs]:

@@ -5,28 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 import orjson
 
-from stream.actions.message import Stream
 from stream.config import Settings
 from stream.events.instants import to_text
 from stream.events.money import Rates
-from stream.replay.outputs import NAMES, Figures
+from stream.replay.outputs import NAMES, Figures, merge, merged
 from stream.replay.processes import Job, Progress, alone, together
 from stream.replay.reading import Slice, Taken, slice_and_line, slices
-from stream.replay.spill import Block, in_order
 from stream.rules.rule import RuleSet
 
 SMALL_BYTES = 64 << 20
 """Input that one process replays sooner than several have started (about a second)."""
-
-_rows = msgspec.msgpack.Decoder(tuple[list[Any], list[bytes]])
-_MESSAGES = (Stream.ACTIONS, Stream.SUPPRESSIONS, Stream.ALERTS, Stream.TIERS)
 
 
 def sensible_processes(paths: Sequence[Path]) -> int:
@@ -59,7 +54,6 @@ class Replay:
     ) -> None:
         self.settings = msgspec.structs.replace(settings, clock="event", partitions=1)
         self._rules = rules
-        self._scored = bool(score_at_ms)
         if work is not None:
             work.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=".replay-", dir=work))
@@ -101,9 +95,8 @@ class Replay:
 
     def rows(self, name: str) -> Iterator[bytes]:
         """The lines of an output file (see `NAMES`), in its order."""
-        for portion in in_order(self._figures.blocks[name], _load):
+        for portion in merged(self._figures.blocks[name]):
             for key, row in portion:
-                # A dead letter is its own key.
                 yield row or key
 
     def scores(self) -> Iterator[dict[str, Any]]:
@@ -112,7 +105,7 @@ class Replay:
 
     def states(self) -> dict[bytes, bytes]:
         """Every customer's record, ascending by key."""
-        return {key: row for portion in in_order(self._figures.blocks["states"], _load) for key, row in portion}
+        return {key: row for portion in merged(self._figures.blocks["states"]) for key, row in portion}
 
     def summary(self) -> dict[str, Any]:
         """Counts and rates of the run, and how good the model was."""
@@ -177,27 +170,17 @@ class Replay:
         They are made aside and moved into place at the end, ``summary.json`` last: a folder that has one is whole.
         """
         out_dir.mkdir(parents=True, exist_ok=True)
-        aside = self._folder / "out"
-        aside.mkdir()
-        names = [*(stream.value for stream in _MESSAGES), "dead_letters", "customers", *["scores"] * self._scored]
+        aside = self._folder
+        names = self._job.files
         for name in names:
-            _write_lines(aside / f"{name}.jsonl", self.rows(name))
+            if self._job.processes == 1:
+                merge(self._figures.blocks[name], self._job.file(name))
         summary = self.summary()
         pretty = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         (aside / "run.json").write_bytes(orjson.dumps({**run, **self.facts()}, option=pretty))
         (aside / "summary.json").write_bytes(orjson.dumps(summary, option=pretty))
         for stale in ("summary.json", "scores.jsonl"):
             (out_dir / stale).unlink(missing_ok=True)
-        for file in (*(f"{name}.jsonl" for name in names), "run.json", "summary.json"):
+        for file in (*(self._job.file(name).name for name in names), "run.json", "summary.json"):
             shutil.move(aside / file, out_dir / file)
         return summary
-
-
-def _load(block: Block) -> list[tuple[Any, ...]]:
-    keys, rows = _rows.decode(block.read())
-    return [(key if isinstance(key, str | bytes) else tuple(key), row) for key, row in zip(keys, rows, strict=True)]
-
-
-def _write_lines(path: Path, rows: Iterable[bytes]) -> None:
-    with path.open("wb", buffering=1 << 20) as file:
-        file.writelines(b"%b\n" % row for row in rows)
