@@ -64,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     delivery: Annotated[
         Literal["exactly_once", "at_least_once"], Help("one Kafka transaction a batch, or plain acknowledged sends")
     ] = "exactly_once"
-    batch_records: Annotated[int, Help("most records in one transaction", "records")] = 8000
+    batch_records: Annotated[int, Help("most records in one transaction", "records")] = 12_000
     batch_linger_ms: Annotated[int, Help("longest wait to fill a batch", "ms")] = 5
     transaction_timeout_ms: Annotated[int, Help("broker aborts a transaction that stays open longer", "ms")] = 60_000
     session_timeout_ms: Annotated[int, Help("a silent worker's partitions move to others after this", "ms")] = 10_000
