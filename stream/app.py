@@ -86,14 +86,12 @@ def build_core(settings: Settings) -> Core:
     from stream.events.codec import event_time_ms
     from stream.events.hashing import owner_partition
     from stream.processor import EpochOwner, Partition
-    from stream.processor.residents import Room
     from stream.rules.loader import load_rules
 
     rules = load_rules(settings.rules_dir)
-    room = Room()
 
     def partition(number: int, partitions: int, store: Mapping[bytes, bytes]) -> Processor:
-        return Partition(settings, rules, partition=number, partitions=partitions, store=store, room=room)
+        return Partition(settings, rules, partition=number, partitions=partitions, store=store)
 
     return Core(
         partition=partition,

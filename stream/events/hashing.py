@@ -40,7 +40,9 @@ def hex_hash(*parts: str) -> str:
     False
     """
     digest = _blake128.copy()
-    digest.update(b"".join([_length(len(encoded)) + encoded for encoded in map(str.encode, parts)]))
+    for part in parts:
+        encoded = part.encode()
+        digest.update(_length(len(encoded)) + encoded)
     return digest.hexdigest()
 
 

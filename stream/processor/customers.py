@@ -79,11 +79,10 @@ class CustomerWork:
         self.histograms = histograms
         self.scorer = Scorer(settings)
         self._settings = settings
-        self._spread_ms = settings.timer_spread_ms
         self._engine = Engine(rules, settings)
         self._schedule = Schedule(rules, settings)
         self._by_activity = "last_activity" in self._schedule.on_person.any
-        self.timed_by = _timed_by(rules, settings)
+        self.timed_by = timed_by(rules, settings)
         """What the due instants of this shop depend on besides the customer."""
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
         self._kinds = {
@@ -186,6 +185,7 @@ class CustomerWork:
         resident.cart_due_ms = UNKNOWN_MS if resident.customer.messages.carts else 0
         earliest_ms = min(review_ms, timer_ms, grid_ms, ahead_ms)
         resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
+        resident.customer.rest_due_ms = UNKNOWN_MS if resident.cart_due_ms else earliest_ms
         return resident.due_ms
 
     def next_due_ms(self, resident: Resident, profile: Profile) -> int:
@@ -245,7 +245,7 @@ class CustomerWork:
         ahead_ms = customer.messages.next_ms(as_of_ms) or NEVER_MS
         # What an import brought may be released at any time: then the next event has to look again.
         resident.settled = ahead_ms == NEVER_MS and memory.history_until_ms <= self.history_released_ms
-        memory.timed_by = self.timed_by if resident.settled and not memory.history_until_ms else 0
+        customer.timed_by = self.timed_by if resident.settled and not memory.history_until_ms else 0
         return ahead_ms
 
     def _moved_due_ms(self, resident: Resident, profile: Profile, orders: bool) -> int:
@@ -260,7 +260,8 @@ class CustomerWork:
         resident.cart_due_ms = 0 if cart_ms == NEVER_MS else cart_ms
         if orders:
             resident.orders_due_ms = self._orders_due_ms(resident, profile)
-        earliest_ms = min(resident.orders_due_ms, cart_ms, resident.other_due_ms)
+        rest_ms = resident.customer.rest_due_ms = min(resident.orders_due_ms, resident.other_due_ms)
+        earliest_ms = min(cart_ms, rest_ms)
         resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
         return resident.due_ms
 
@@ -296,13 +297,15 @@ class CustomerWork:
         if last_ms is None:
             return NEVER_MS
         after_ms = max(memory.reviewed_ms, memory.history_until_ms, last_ms)
-        return next_review_ms(last_ms, after_ms, customer_hash, self._spread_ms, watched=memory.alert_armed) or NEVER_MS
+        spread_ms = self._settings.timer_spread_ms
+        return next_review_ms(last_ms, after_ms, customer_hash, spread_ms, watched=memory.alert_armed) or NEVER_MS
 
     def _next_grid(self, purchases: Purchases, memory: Memory, customer_hash: int) -> int:
         first_ms, last_ms = purchases.first_ms, purchases.last_ms
         if first_ms is None or last_ms is None:
             return NEVER_MS
-        scorer, after_ms = self.scorer, memory.grid_ms
+        scorer = self.scorer
+        after_ms = memory.grid_ms
         grid_ms = next_grid_ms(customer_hash, max(first_ms, after_ms), scorer.period_ms)
         return NEVER_MS if grid_ms > last_ms + scorer.interest_ms and not memory.snapshots else grid_ms
 
@@ -399,7 +402,7 @@ _TIMING = 1
 """To be raised with any change of how due instants are found: then they are found anew for everybody."""
 
 
-def _timed_by(rules: RuleSet, settings: Settings) -> int:
+def timed_by(rules: RuleSet, settings: Settings) -> int:
     """Never 0, which stands for none."""
     timing = (_TIMING, rules.version, settings.timer_spread_ms, settings.churn_horizon_days)
     return crc32(repr(timing).encode()) or 1

@@ -22,14 +22,15 @@ from stream.events.kinds import Event
 from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
 from stream.outcome import Outcome
+from stream.processor.browsing import Browsing
 from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
 from stream.processor.epochs import DayClosed, Epoch, contribution_message, decode_epoch, in_days
-from stream.processor.residents import Resident, Residents, Room
+from stream.processor.residents import Resident, Residents, Room, key_of
 from stream.processor.view import customer_view, score_view
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
-from stream.state.customer import Customer, decode, encode, head
+from stream.state.customer import Head, encode, head
 from stream.state.messages import Seen
 from stream.state.orders import Applied
 
@@ -78,13 +79,13 @@ class Partition:
         topics = (*settings.input_topics, settings.topic_repartition)
         self._slot = {topic: slot for slot, topic in enumerate(topics)}
         self._work = CustomerWork(settings, rules, Histograms())
+        self._browsing = Browsing(rules, settings)
         self._due = DueIndex()
         self._record = PartitionRecord()
         self._epoch_day: int | None = None
         self._now_ms = 0
         self._history_only = records is not None
         self._residents = Residents(store, self._work.timed_by, room, records)
-        self._touched: list[Resident] = []
         self._record_touched = False
         self._history: set[bytes] = set()
         self._recovered: dict[int, int] = {}
@@ -94,7 +95,6 @@ class Partition:
     def recover(self, now_ms: int) -> None:
         """Builds the due index and the population from the store that has just been restored."""
         self._residents.clear()
-        self._touched = []
         self._now_ms = 0
         self._record_touched = False
         own = self._store.get(PARTITION_KEY)
@@ -113,10 +113,10 @@ class Partition:
             if key == PARTITION_KEY:
                 continue
             known = head(value)
-            for slot, offset in known.stamps.items():
+            for slot, offset in enumerate(known.stamps):
                 if offset > offsets.get(slot, -1):
                     offsets[slot] = offset
-            population = known.memory.population
+            population = known.population
             if population is not None:
                 histograms.count(population, +1)
             yield key, known.next_due_ms
@@ -177,12 +177,8 @@ class Partition:
 
     def commit(self) -> None:
         """What was returned since the last commit is durable."""
-        if not self._history_only:
-            for resident in self._touched:
-                resident.touched = False
-        self._touched = []
-        self._record_touched = False
         self._residents.age()
+        self._record_touched = False
 
     def write_down(self) -> None:
         """Brings ``records`` up to date."""
@@ -191,17 +187,18 @@ class Partition:
     def rollback(self) -> None:
         """What was returned since the last commit never happened: state is as the store has it."""
         histograms = self._work.histograms
-        for resident in self._touched:
+        for resident in self._residents.touched:
             population = resident.customer.memory.population
             if population is not None:
                 histograms.count(population, -1)
-            self._residents.drop(resident)
-            value = self._store.get(resident.key)
-            before = decode(value) if value else Customer()
-            if before.memory.population is not None:
-                histograms.count(before.memory.population, +1)
-            self._due.set(resident.key, before.next_due_ms)
-        self._touched = []
+            before = self._stored_head(resident.key)
+            if before is not None and before.population is not None:
+                histograms.count(before.population, +1)
+            self._due.set(resident.key, 0 if before is None else before.next_due_ms)
+        for key in self._residents.extended:
+            before = self._stored_head(key)
+            self._due.set(key, 0 if before is None else before.next_due_ms)
+        self._residents.clear()
         self._work.scorer.matured.clear()
         own = self._store.get(PARTITION_KEY)
         self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
@@ -211,7 +208,7 @@ class Partition:
 
     def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
         """One customer as JSON-able data, as of ``now_ms``; ``None`` when unknown here."""
-        resident = None if customer_id == PARTITION_ID else self._residents.find(customer_id)
+        resident = None if customer_id == PARTITION_ID else self._residents.look(customer_id)
         if resident is None:
             return None
         return customer_view(self._work, resident, max(now_ms, self._now_ms), self._settings)
@@ -243,6 +240,10 @@ class Partition:
 
     # -- inside
 
+    def _stored_head(self, key: bytes) -> Head | None:
+        value = self._store.get(key)
+        return None if value is None else head(value)
+
     def _everybody(self) -> Iterator[Resident]:
         keys = self._store.keys() | self._residents.touched_keys()
         for key in sorted(keys - {PARTITION_KEY}):
@@ -256,56 +257,69 @@ class Partition:
         This is where the time goes, so ordinary events meet nothing here but what every event needs.
         """
         residents, work, settings = self._residents, self._work, self._settings
-        young = residents.young
-        slots, touched, set_due = self._slot, self._touched, self._due.set
+        young, extended, store = residents.young, residents.extended, self._store
+        ways = {} if self._history_only else self._browsing.ways  # in history who is busy stays decoded
+        extend = self._browsing.extended
+        slots, set_due = self._slot, self._due.set
+        late_ms = out.telemetry.lateness_ms
         own_clocks = self._history_only
         event_clock = self._event_clock and not own_clocks
-        changed = Applied.CHANGED
         happened: list[tuple[str, str]] = []
         resident: Resident | None = None
         try:
-            for record, event in batch:
-                if isinstance(event, _NO_EVENT):
-                    self._pass_over(record, event, now_ms, out)
+            for record, decoded in batch:
+                short = ways.get(type(decoded))  # type: ignore[arg-type]
+                if short is None and isinstance(decoded, _NO_EVENT):
+                    self._pass_over(record, decoded, now_ms, out)
                     continue
+                event: Event = decoded  # type: ignore[assignment]
                 if event_clock:
                     self._advance(event.time_ms, out)
                     now_ms = self._now_ms
-                topic = record.topic
-                customer_id = event.customer
-                resident = young.get(customer_id) or residents.find(customer_id) or self._stranger(event, record, out)
-                if resident is None:
-                    continue
+                topic, offset, customer_id = record.topic, record.offset, event.customer
                 slot = slots.get(topic, 0)
-                offset = record.offset
+                resident = young.get(customer_id)
+                if resident is None:
+                    if short is not None:
+                        key = key_of(customer_id)
+                        value = extended.get(key) or store.get(key)
+                        if value is not None and (done := extend(value, event, short, slot, offset)) is not None:
+                            extended[key], due_ms = done
+                            late_ms.append(now_ms - event.time_ms)
+                            happened.append((topic, event.kind))
+                            if short.moves_due:
+                                set_due(key, due_ms)
+                            continue
+                    resident = residents.find(customer_id) or self._stranger(event, record, out)
+                    if resident is None:
+                        continue
                 customer = resident.customer
                 if own_clocks:
                     now_ms = event.time_ms
                     while 0 < customer.next_due_ms <= now_ms:
                         self._fire(resident.key, customer.next_due_ms, out)
-                if 0 <= offset <= customer.stamps.get(slot, -1):
+                if 0 <= offset <= customer.stamps[slot]:
                     out.telemetry.ignored[(topic, "already_applied")] += 1
                     continue
                 if event.backfill:
                     self._history.add(resident.key)
                     work.catch_up_calendar(resident, work.profile(resident, event.time_ms), out)
                 applied = customer.apply(event, settings)
-                if applied is not changed and applied is not Applied.UPDATED and applied is not Applied.SUPERSEDED:
+                if applied in _FOLDED:
+                    repeated = False
+                else:
                     work.refused(resident, event)
                     repeated = applied is Seen.DUPLICATE or applied is Applied.DUPLICATE
                     if not repeated:
                         self._refuse(record, _refusal(event, applied), out)
-                        if not resident.touched and resident.key not in self._store:
+                        if not resident.touched and resident.key not in store:
                             residents.drop(resident)  # nobody yet
                         continue
                     out.telemetry.ignored[(topic, "duplicate")] += 1
-                else:
-                    repeated = False
                 if offset >= 0:
                     customer.stamps[slot] = offset
                 if not resident.touched:
-                    resident.touched = True
-                    touched.append(resident)
+                    residents.touch(resident)
                 if repeated:
                     continue
                 happened.append((topic, event.kind))
@@ -386,7 +400,7 @@ class Partition:
         resident = self._residents.find(key.decode())
         if resident is None:
             return
-        self._touch(resident)  # first: a timer that raises is put back by `rollback`
+        self._residents.touch(resident)  # first: a timer that raises is put back by `rollback`
         due_ms = self._work.due(resident, now_ms, out)
         resident.customer.next_due_ms = resident.indexed_ms = due_ms
         self._due.set(key, due_ms)
@@ -412,27 +426,25 @@ class Partition:
         self._work.history_released_ms = now_ms
         self._residents.forget_dues()
         for key in self._history:
-            resident = self._residents.find(key.decode())
+            resident = self._residents.look(key.decode())
             if resident is not None:
                 resident.indexed_ms = self._work.next_due_ms(resident, self._work.profile(resident, now_ms))
                 self._due.set(key, resident.indexed_ms)
         self._history.clear()
 
-    def _touch(self, resident: Resident) -> None:
-        if not resident.touched:
-            resident.touched = True
-            self._touched.append(resident)
-
     def _encode(self, out: Outcome) -> None:
         """The changed records of this step. A customer touched many times in a batch is encoded once."""
         self._contribute(out)
-        for resident in () if self._history_only else self._touched:
+        out.changed.update(self._residents.extended)
+        for resident in () if self._history_only else self._residents.touched:
             out.changed[resident.key] = encode(resident.customer)
         if self._record_touched:
             out.changed[PARTITION_KEY] = msgspec.msgpack.encode(self._record)
 
 
 _NO_EVENT = (Rejected, Ignored)
+_FOLDED = (Applied.CHANGED, Applied.UPDATED, Applied.SUPERSEDED)
+"""What became of an event that is now part of the customer's facts."""
 
 
 def _refusal(event: Event, applied: Applied | Seen) -> Rejected:

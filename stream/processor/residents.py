@@ -1,4 +1,8 @@
-"""Customers at hand: decoded, with what has been found out about them, kept between batches within bounds."""
+"""Customers at hand: as the record that somebody has extended, or decoded with what was found out about them.
+
+A worker keeps nobody from step to step: what a step touches lies all over memory, and to come back to ten small objects takes as
+long as to decode one record that lies in one piece. Replay plays a customer's whole day at once, and keeps them within bounds.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +84,7 @@ class Resident(msgspec.Struct, gc=False, eq=False):
         """Nothing is known any more besides the record: its orders may have changed in any way."""
         self.purchases = None
         self.settled = False
-        self.customer.memory.timed_by = 0
+        self.customer.timed_by = 0
 
     def bought(self) -> Purchases:
         """The customer's purchases."""
@@ -93,23 +97,33 @@ class Resident(msgspec.Struct, gc=False, eq=False):
 def resident_of(customer_id: str, key: bytes, customer: Customer, timed_by: int) -> Resident:
     """A customer with nothing known besides the record. ``timed_by``: what due instants depend on besides the customer."""
     messages = customer.messages
+    due_ms, settled = customer.next_due_ms, customer.timed_by == timed_by
     return Resident(
         customer_id,
         key,
         customer,
-        customer.memory.timed_by == timed_by,
-        customer.next_due_ms,
+        settled,
+        due_ms,
         UNKNOWN_MS if messages.carts else 0,
         messages.newest_ms(),
         messages.floor_ms,
         customer.person.created_ms,
+        UNKNOWN_MS,
+        UNKNOWN_MS,
+        due_ms if settled else UNKNOWN_MS,  # what an import has left to be released is indexed otherwise
     )
 
 
-class Residents:
-    """All customers at hand, in two generations: whoever isn't asked for during a whole generation has to go.
+def key_of(customer_id: str) -> bytes:
+    """The key of a customer's record."""
+    return customer_id.encode("utf-8", "surrogatepass")
 
-    Into ``records``, if given, goes the record of a touched customer who has to go: nobody else writes it.
+
+class Residents:
+    """All customers at hand, for one step.
+
+    With ``records``, for longer: in two generations, and whoever isn't asked for during a whole generation has to go. Then the
+    record of who was touched is put there: nobody else writes it.
     """
 
     def __init__(
@@ -126,6 +140,10 @@ class Residents:
         self._timed_by = timed_by
         self.young: dict[str, Resident] = {}
         """By customer id. Callers in a hurry look here first and call `find` for who isn't there."""
+        self.extended: dict[bytes, bytes] = {}
+        """By key: records that the step has changed and that nobody has decoded."""
+        self.touched: list[Resident] = []
+        """The decoded customers whom the step has changed, also those who were let go."""
         self._old: dict[str, Resident] = {}
         self._bytes = 0
 
@@ -136,11 +154,13 @@ class Residents:
             return resident
         resident = self._old.pop(customer_id, None)
         if resident is None:
-            key = customer_id.encode("utf-8", "surrogatepass")
-            value = self._store.get(key)
+            key = key_of(customer_id)
+            value = self.extended.get(key) or self._store.get(key)
             if value is None:
                 return None
             resident = resident_of(customer_id, key, decode(value), self._timed_by)
+            if self.extended.pop(key, None) is not None:
+                self.touch(resident)
             resident.memory_bytes = _TIMES * len(value) + _OVERHEAD_BYTES
         self.young[customer_id] = resident
         self._bytes += resident.memory_bytes
@@ -150,8 +170,8 @@ class Residents:
         """As `find`, without keeping who isn't at hand: for those who look at everybody."""
         resident = self.young.get(customer_id) or self._old.get(customer_id)
         if resident is None:
-            key = customer_id.encode("utf-8", "surrogatepass")
-            value = self._store.get(key)
+            key = key_of(customer_id)
+            value = self.extended.get(key) or self._store.get(key)
             resident = None if value is None else resident_of(customer_id, key, decode(value), self._timed_by)
         return resident
 
@@ -161,14 +181,23 @@ class Residents:
         self._bytes += resident.memory_bytes
         return resident
 
+    def touch(self, resident: Resident) -> None:
+        """The step changes this customer."""
+        if not resident.touched:
+            resident.touched = True
+            self.touched.append(resident)
+
     def drop(self, resident: Resident) -> None:
         """Lets a customer go: what is at hand isn't what the store has."""
         self.young.pop(resident.id, None)
         self._old.pop(resident.id, None)
 
     def age(self) -> None:
-        """Between two steps: a generation that is full becomes the old one, and the old one goes."""
-        if self._bytes > self._room.generation_bytes:
+        """Between two steps: everybody goes. With ``records`` a generation that is full becomes the old one, and the old one goes."""
+        self.touched.clear()
+        if self._records is None:
+            self.clear()
+        elif self._bytes > self._room.generation_bytes:
             self._write_down(self._old)
             self._old, self.young = self.young, {}
             self._bytes = 0
@@ -200,6 +229,8 @@ class Residents:
 
     def clear(self) -> None:
         """Nobody is at hand."""
+        self.extended.clear()
+        self.touched.clear()
         self.young = {}
         self._old = {}
         self._bytes = 0

@@ -62,6 +62,10 @@ class Case:
         return self._score
 
 
+NO_RULE = -1
+"""Stands for a number of views where no rule asks for any."""
+
+
 class _Ready:
     """A rule with what its decisions have in common."""
 
@@ -89,6 +93,16 @@ class Engine:
         self._ready = {rule.id: _Ready(rule, rules.version) for rule in rules.rules}
         self._on_event = {kind: self._all_of(triggered) for kind, triggered in rules.on_event.items()}
         self._on_alert = {kind: self._all_of(triggered) for kind, triggered in rules.on_alert.items()}
+
+    def least_views(self, kind: str) -> int:
+        """How many views of its product an event of a kind takes before any rule on it can hold.
+
+        0 when that hangs on other things too, `NO_RULE` when there is no rule on the kind.
+        """
+        triggered = self._on_event.get(kind)  # type: ignore[call-overload]
+        if not triggered:
+            return NO_RULE
+        return min(ready.least_views if ready.needs_more else 0 for ready in triggered)
 
     def may_answer(self, event: Event, messages: MessageLog) -> bool:
         """Whether any rule on this kind of event may hold, told with little work: most events end here."""

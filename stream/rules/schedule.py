@@ -6,7 +6,7 @@ anchor moves (a purchase, another cart), the old occurrence is gone and a new on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -40,13 +40,20 @@ ON_CART = ("cart_changed",)
 class Timers:
     """Timer rules that hang on the same part of a customer: on some of its instants, the anchors."""
 
-    __slots__ = ("_anchors", "_timers", "any")
+    __slots__ = ("_anchors", "_ids", "_timers", "any")
 
     def __init__(self, anchors: tuple[str, ...], timers: Iterable[_Timer]) -> None:
         self._anchors = anchors
         self._timers = sorted(timers, key=lambda timer: timer[2])
         self.any = frozenset(anchors[timer[0]] for timer in self._timers)
         """The anchors that any rule counts from."""
+        self._ids = tuple([timer[1].encode() for timer in self._timers])
+
+    def dues(self, at_ms: int, customer_id: str) -> Iterator[tuple[bytes, int]]:
+        """Rule id and due instant of each, with all anchors at one instant, whatever has been decided."""
+        for rule_id, (_, _, offset_ms, spread_ms, rule_hash) in zip(self._ids, self._timers, strict=True):
+            spread = (hash64(customer_id) ^ rule_hash) % spread_ms if spread_ms else 0
+            yield rule_id, at_ms + offset_ms + spread
 
     def next_ms(self, instants: Sequence[int], profile: Profile, memory: Memory, customer_hash: int) -> int:
         """When the earliest occurrence that is still to be decided is due; `NEVER_MS`: there is none.

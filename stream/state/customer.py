@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -16,9 +16,11 @@ from stream.events.hashing import digest64, hash64
 from stream.events.instants import DAY_MS
 from stream.events.kinds import Event, Line
 from stream.state import upgrades
+from stream.state.layout import HEAD, TOPICS
 from stream.state.memory import Memory, Population
 from stream.state.messages import MessageLog, Seen, Trace, product_code
 from stream.state.orders import Applied, OrderBook
+from stream.state.packed import ID
 from stream.state.part import DAMAGE, AtRest, empty, part, unreadable
 from stream.state.person import Answer, Person, keep_answer
 
@@ -26,14 +28,19 @@ VERSION = 3
 """Version of the record's layout. Raise it with any change of a stored Struct and add a step to `UPGRADES`."""
 
 
-class Customer(msgspec.Struct, array_like=True, gc=False):
-    """Everything kept of one customer. Encoded as a MessagePack array that starts as `Head` has it."""
+class Customer(msgspec.Struct, gc=False):
+    """Everything kept of one customer; `stream.state.layout` has how it is stored."""
 
     version: int = VERSION
     next_due_ms: int = 0
     """When something about this customer is due next, 0 for never."""
-    stamps: dict[int, int] = {}
-    """Input topic number → offset of the last record applied."""
+    rest_due_ms: int = -1
+    """When something is due that doesn't hang on the cart; −1: not known."""
+    timed_by: int = 0
+    """Which timers the two were found with (a hash of rules and settings): while they are the same, an event that moves none of
+    them need not look at any. 0: they have to be found anew."""
+    stamps: list[int] = msgspec.field(default_factory=lambda: [-1] * TOPICS)
+    """Offset of the last record applied, by number of the input topic; −1: none was."""
     memory: Memory = msgspec.field(default_factory=Memory)
     messages: MessageLog = msgspec.field(default_factory=MessageLog)
     _orders: AtRest = empty(OrderBook)
@@ -45,7 +52,7 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
 
     def apply(self, event: Event, settings: Settings) -> Applied | Seen:
         """Folds an event into the facts, once; says what became of it. Never looks at decisions or clocks."""
-        content, seed, change, has_own_identity, by_customer, trace = _WAYS[type(event)]
+        content, seed, change, has_own_identity, by_customer, trace = WAYS[type(event)]
         time_ms = event.time_ms
         message = digest64(event.message_id)
         body = crc32(_encode(content(event)), seed) or 1
@@ -80,7 +87,7 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
 def checksum(event: Event) -> int:
     """CRC-32 of an event's kind and content, never 0 (`NOT_KNOWN`). Without its time, which a re-send may correct, and
     without its id and customer, which are the same wherever two checksums are compared."""
-    content, seed, *_ = _WAYS[type(event)]
+    content, seed, *_ = WAYS[type(event)]
     return crc32(_encode(content(event)), seed) or 1
 
 
@@ -199,8 +206,8 @@ _NOT_CONTENT = frozenset(("message_id", "customer", "time_ms", "backfill"))
 """Fields that two sends of one message may differ in, or can't."""
 
 
-class _Way(NamedTuple):
-    """All that `Customer.apply` has to know of a kind of event, found by one look."""
+class Way(NamedTuple):
+    """All that has to be known of a kind of event to fold it in, found by one look."""
 
     content: Callable[[Event], object]
     """The fields that make up the content."""
@@ -212,8 +219,8 @@ class _Way(NamedTuple):
     trace: int
 
 
-def _way(kind: type[Event]) -> _Way:
-    return _Way(
+def _way(kind: type[Event]) -> Way:
+    return Way(
         content=attrgetter(*(name for name in kind.__struct_fields__ if name not in _NOT_CONTENT)),
         seed=crc32(kind.kind.encode()),
         change=_CHANGES.get(kind),
@@ -227,7 +234,7 @@ _NEW, _BEYOND_LOG = Seen.NEW, Seen.BEYOND_MEMORY
 _CHANGED, _BEYOND_BOOK = Applied.CHANGED, Applied.BEYOND_MEMORY
 _VIEWED, _CART_SET = int(Trace.VIEWED), int(Trace.CART_SET)
 _encode = msgspec.msgpack.Encoder().encode
-_WAYS = {kind: _way(kind) for kind in kinds.KINDS}
+WAYS: Mapping[type[Event], Way] = {kind: _way(kind) for kind in kinds.KINDS}
 
 
 # -- codec
@@ -236,49 +243,97 @@ UPGRADES: dict[int, Callable[[list[Any]], list[Any]]] = {1: upgrades.pack_column
 """Version → step that turns a record of that version into one of the next, on the plain MessagePack array."""
 
 
+class _Stored(msgspec.Struct, array_like=True, gc=False):
+    """The record as it is stored."""
+
+    version: int
+    head: bytes
+    ids: bytes
+    rows: bytes
+    carts: bytes
+    baskets: bytes
+    memory: Memory
+    orders: AtRest
+    traits: AtRest
+    consent: AtRest
+    voice: AtRest
+
+
 class _MemoryHead(msgspec.Struct, array_like=True, gc=False):
     population: Population | None
 
 
-class Head(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of an encoded record: all that an index or a population is rebuilt from, without the rest."""
+class _StoredHead(msgspec.Struct, array_like=True, gc=False):
+    """As `_Stored`, up to the population."""
 
     version: int
-    """As stored."""
-    next_due_ms: int
-    """When something about this customer is due next, 0 for never."""
-    stamps: dict[int, int]
-    """Input topic number → offset of the last record applied."""
+    head: bytes
+    ids: AtRest
+    rows: AtRest
+    carts: AtRest
+    baskets: AtRest
     memory: _MemoryHead
 
-    @property
-    def population(self) -> Population | None:
-        """What the customer contributes to the population's histograms."""
-        return self.memory.population
+
+class Head(NamedTuple):
+    """All of a record that an index or a population is rebuilt from, without the rest."""
+
+    next_due_ms: int
+    """When something about this customer is due next, 0 for never."""
+    stamps: Sequence[int]
+    """Offset of the last record applied, by number of the input topic."""
+    population: Population | None
+    """What the customer contributes to the population's histograms."""
 
 
 class _Version(msgspec.Struct, array_like=True, gc=False):
     version: int
 
 
-_decoder = msgspec.msgpack.Decoder(Customer)
-_head = msgspec.msgpack.Decoder(Head)
+_orders, _parts = attrgetter("_orders"), attrgetter("_traits", "_consent", "_voice")
+"""At rest or open, as they are."""
+_decoder = msgspec.msgpack.Decoder(_Stored)
+_head = msgspec.msgpack.Decoder(_StoredHead)
 _version = msgspec.msgpack.Decoder(_Version)
-_CURRENT = _encode(Customer())[:2]
-"""How every record of this version starts: the length of the array and the version."""
-_SAME_HEAD = (_CURRENT, b"\x97\x02")
-"""The same of all versions whose head is laid out as this one's: a start of a worker upgrades no record that it needn't."""
 
 
 def encode(customer: Customer) -> bytes:
     """The record as bytes, for the table and its changelog."""
-    return _encode(customer)
+    messages, person = customer.messages, customer.person
+    head = HEAD.pack(
+        len(messages.ids) // ID,
+        customer.timed_by,
+        customer.next_due_ms,
+        customer.rest_due_ms,
+        person.created_ms,
+        person.last_activity_ms,
+        person.active_day,
+        person.active_bits,
+        messages.floor_ms,
+        messages.floor_id,
+        *customer.stamps,
+    )
+    return _encode(
+        (
+            customer.version,
+            head,
+            messages.ids,
+            messages.rows,
+            messages.carts,
+            messages.baskets,
+            customer.memory,
+            _orders(customer),
+            *_parts(person),
+        )
+    )
 
 
 def head(value: bytes) -> Head:
     """The head of an encoded record of any version; raises as `decode` does."""
     try:
-        return _head.decode(value if value[:2] in _SAME_HEAD else _upgraded(value))
+        stored = _head.decode(value if value[:2] == _CURRENT else _upgraded(value))
+        _, _, next_due_ms, _, _, _, _, _, _, _, *stamps = HEAD.unpack(stored.head)
+        return Head(next_due_ms, stamps, stored.memory.population)
     except DAMAGE as error:
         raise unreadable(error) from error
 
@@ -289,9 +344,45 @@ def decode(value: bytes) -> Customer:
     Raises `NewerVersionError` for a record that a newer Winback wrote and `StateError` for damaged bytes.
     """
     try:
-        return _decoder.decode(value if value[:2] == _CURRENT else _upgraded(value))
+        stored = _decoder.decode(value if value[:2] == _CURRENT else _upgraded(value))
+        (
+            _,
+            timed_by,
+            next_due_ms,
+            rest_due_ms,
+            created_ms,
+            last_activity_ms,
+            active_day,
+            active_bits,
+            floor_ms,
+            floor_id,
+            *stamps,
+        ) = HEAD.unpack(stored.head)
     except DAMAGE as error:
         raise unreadable(error) from error
+    return Customer(
+        stored.version,
+        next_due_ms,
+        rest_due_ms,
+        timed_by,
+        stamps,
+        stored.memory,
+        MessageLog(stored.ids, stored.rows, stored.carts, stored.baskets, floor_ms, floor_id),
+        stored.orders,
+        Person(
+            created_ms,
+            last_activity_ms,
+            active_day,
+            active_bits,
+            stored.traits,
+            stored.consent,
+            stored.voice,
+        ),
+    )
+
+
+_CURRENT = encode(Customer())[:2]
+"""How every record of this version starts: the length of the array and the version."""
 
 
 def _upgraded(value: bytes) -> bytes:

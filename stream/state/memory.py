@@ -38,9 +38,6 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
     _snapshots: AtRest = empty(list)
     history_until_ms: int = 0
     """Timers due up to this instant come from imported history and never fire."""
-    timed_by: int = 0
-    """Which timers the record's ``next_due_ms`` was found with (a hash of rules and settings): while they are the same, an event
-    that moves none of them need not look at any. 0: it has to be found anew."""
 
     @part
     def population(self) -> Population | None:

@@ -63,7 +63,7 @@ _VIEWED, _CART_ADDED, _CART_REMOVED = int(Trace.VIEWED), int(Trace.CART_ADDED), 
 _CART_SET, _BOUGHT = int(Trace.CART_SET), int(Trace.BOUGHT)
 _NEW, _DUPLICATE, _OTHER_BODY, _BEYOND_MEMORY = Seen.NEW, Seen.DUPLICATE, Seen.OTHER_BODY, Seen.BEYOND_MEMORY
 """Names of this module are found three times as fast as members of an `enum.Enum`, and these are asked for per message."""
-_BEFORE_CARTS = bytes((Trace.NONE, Trace.VIEWED))
+BEFORE_CARTS = bytes((Trace.NONE, Trace.VIEWED))
 
 ROW = 16
 """Bytes of a row: time_ms · 256 + trace (i64), checksum of the body (u32), code of the product viewed or 0 (u32)."""
@@ -103,7 +103,7 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
     """Codes of the products of the newest purchases, a group a message, in the order of the log."""
     floor_ms: int = 0
     """Time of the newest message that has left, 0 when none has."""
-    floor_id: bytes = b""
+    floor_id: bytes = bytes(ID)
 
     def is_next(self, message: bytes, time_ms: int) -> bool:
         """Is this message new and later than all others? Most are. A few of the others that are told no are new as well."""
@@ -215,7 +215,7 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
     def cart(self, now_ms: int) -> Cart:
         """The cart as of an instant: folded from the last message that set or emptied it."""
         rows = self.rows
-        traces = self._traces(0, self._end(now_ms)).rstrip(_BEFORE_CARTS)
+        traces = self._traces(0, self._end(now_ms)).rstrip(BEFORE_CARTS)
         if not traces:
             return Cart(0, 0, 0)
         changed_ms = _word(rows, (len(traces) - 1) * ROW)[0] >> 8
@@ -328,7 +328,7 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         end, after = gone * ID, gone * ROW
         if self.carts or self.baskets:
             leaving = rows[:after:ROW]
-            if leaving.strip(_BEFORE_CARTS):
+            if leaving.strip(BEFORE_CARTS):
                 if self.carts and find(ids[:end], self.carts[:ID]) >= 0:
                     self.carts = self._select(self.carts, _LINE.size, gone)
                 if self.baskets and find(ids[:end], self.baskets[:ID]) >= 0:

@@ -22,7 +22,7 @@ MOST_CHANNELS = 40
 end; real shops have a handful, so no refusal of theirs is ever forgotten."""
 ACTIVE_DAYS = 64
 """Days of activity remembered as bits. Must cover the 30-day figures with room for late events."""
-_ALL_DAYS = (1 << ACTIVE_DAYS) - 1
+ALL_DAYS = (1 << ACTIVE_DAYS) - 1
 
 
 class Answer(msgspec.Struct, array_like=True, gc=False):
@@ -169,7 +169,7 @@ class Person(msgspec.Struct, array_like=True, gc=False):
                 return
         if day > self.active_day:
             shift = day - self.active_day
-            self.active_bits = (self.active_bits << shift | 1) & _ALL_DAYS if shift < ACTIVE_DAYS else 1
+            self.active_bits = (self.active_bits << shift | 1) & ALL_DAYS if shift < ACTIVE_DAYS else 1
             self.active_day = day
         elif self.active_day - day < ACTIVE_DAYS:
             self.active_bits |= 1 << (self.active_day - day)

@@ -23,10 +23,25 @@ def pack_columns(old: list[Any]) -> list[Any]:
 
 
 def count_orders(old: list[Any]) -> list[Any]:
-    """Version 2 to 3: what is asked of the orders at every turn is kept beside them."""
-    _, *rest = old
-    rest[4] = [*rest[4], _figures(*rest[4])]
-    return [3, *rest]
+    """Version 2 to 3: what is asked of the orders at every turn is kept beside them, what browsing moves in a head of fixed width."""
+    _, next_due_ms, stamps, memory, (ids, rows, carts, baskets, floor_ms, floor_id), orders, person = old
+    created_ms, last_activity_ms, active_day, active_bits, *rest = person
+    timed_by, never_ms = memory[10] if len(memory) > 10 else 0, 1 << 62
+    head = pack(
+        "<IIqqqqiQq8s6q",
+        len(ids) // 8,
+        timed_by,
+        next_due_ms,
+        -1 if carts or not timed_by else next_due_ms or never_ms,
+        created_ms,
+        last_activity_ms,
+        active_day,
+        active_bits,
+        floor_ms,
+        floor_id,
+        *(stamps.get(topic, -1) for topic in range(6)),
+    )
+    return [3, head, ids, rows, carts, baskets, memory[:10], [*orders, _figures(*orders)], *rest]
 
 
 def _figures(keys: bytes, sends: bytes, rows: bytes, marks: Any, gone: list[Any] | None) -> list[Any]:

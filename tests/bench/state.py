@@ -39,7 +39,7 @@ def main(json: bool) -> None:
 
 def costs(messages: int) -> dict[str, float]:
     """The costs of a customer with so many remembered messages."""
-    customer = Customer(next_due_ms=_START, stamps={0: 123_456, 1: 234_567})
+    customer = Customer(next_due_ms=_START, stamps=[1_234_567, 2_345_678, 345_678, -1, -1, -1])
     for number in range(messages):
         assert customer.apply(_past(number), _SETTINGS) is Applied.CHANGED
     value = encode(customer)

@@ -28,6 +28,7 @@ from stream.replay import Replay
 from stream.rules.loader import load_rules
 from stream.simulate import Shop
 from stream.state.customer import Customer, decode
+from stream.state.layout import TOPICS
 from tests.agents.harness import WorkerProcess, committed, make_topics, settings_for, until
 
 START = parse_ms("2026-01-01T00:00:00Z")
@@ -46,7 +47,7 @@ async def _customers(settings: Settings) -> dict[bytes, Customer]:
         latest[record.key] = record.value
     found = {key: decode(value) for key, value in latest.items() if value is not None and key != PARTITION_KEY}
     for customer in found.values():
-        customer.stamps = {}
+        customer.stamps = [-1] * TOPICS
     return found
 
 

@@ -143,7 +143,7 @@ def _weeks(*, forgetful: bool) -> tuple[dict[bytes, Any], list[bytes | None], Co
 
 def _untimed(value: bytes) -> Customer:
     customer = decode(value)
-    customer.memory.timed_by = 0
+    customer.timed_by, customer.rest_due_ms = 0, -1
     return customer
 
 

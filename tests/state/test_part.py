@@ -139,7 +139,7 @@ def test_being_counted_is_told_without_opening() -> None:
 def test_a_damaged_part_is_told_when_it_is_opened() -> None:
     """Bytes that are well-formed and mean nothing raise what an unreadable record raises."""
     plain = msgspec.msgpack.decode(encode(_full()))
-    plain[5] = ["no", "orders"]
+    plain[7] = ["no", "orders"]
     customer = decode(msgspec.msgpack.encode(plain))
 
     with pytest.raises(StateError, match="can't be read"):

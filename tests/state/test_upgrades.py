@@ -122,7 +122,7 @@ def _stored() -> Customer:
     ):
         assert customer.apply(event, SETTINGS) is Applied.CHANGED
     customer.next_due_ms = START + 40 * DAY
-    customer.stamps = {0: 123, 2: 4567}
+    customer.stamps = [123, -1, 4567, -1, -1, -1]
     memory = customer.memory
     memory.fired = {"win-back": ("order-00", START)}
     memory.decided_ms = {"win-back": START}
@@ -165,7 +165,7 @@ def test_a_young_record_of_version_1_stays_young() -> None:
 
     assert (None, None, None) == (customer.orders.marks, customer.orders.gone, customer.person.voice)
     assert (START, 1) == (customer.person.created_ms, customer.messages.views_of("tea", START))
-    assert (b"", b"", 0, b"") == msgspec.structs.astuple(customer.messages)[2:]
+    assert (b"", b"", 0, bytes(8)) == msgspec.structs.astuple(customer.messages)[2:]
 
 
 def test_a_message_sent_again_across_the_upgrade_is_a_repeat() -> None:

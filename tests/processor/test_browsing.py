@@ -1,0 +1,119 @@
+"""The short way of browsing events against the long one: the same bytes, the same messages, the same due instants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.actions.message import Stream
+from stream.config import Settings
+from stream.events.instants import DAY_MS, parse_ms, to_text
+from stream.events.record import Record
+from stream.processor import Partition
+from stream.rules.loader import load_rules
+from stream.rules.rule import RuleSet
+
+NOW = parse_ms("2026-03-01T00:00:00Z")
+SETTINGS = Settings(memory_messages=16, memory_orders=16)
+RULES = load_rules()
+KINDS = (
+    "Product Viewed",
+    "Product Added",
+    "Products Searched",
+    "Session Started",
+    "Product Removed",
+    "Order Completed",
+    "NPS Submitted",
+)
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "Product Viewed": {"product_id": "tea", "price": 3},
+    "Product Added": {"product_id": "tea", "price": 3, "quantity": 2},
+    "Product Removed": {"product_id": "tea", "quantity": 1},
+    "Order Completed": {"revenue": 12, "products": [{"product_id": "tea", "price": 3}]},
+    "NPS Submitted": {"score": 3},
+}
+
+
+class Played:
+    """A shop of one partition on the wall clock, with the short way or without."""
+
+    def __init__(self, rules: RuleSet, *, short: bool) -> None:
+        self.store: dict[bytes, bytes] = {}
+        self.partition = Partition(SETTINGS, rules, partition=0, partitions=1, store=self.store)
+        if not short:
+            self.partition._browsing.ways = {}
+        self.partition.recover(NOW)
+        self.told: list[Any] = []
+        self.offset = 0
+
+    def _sink(self, out: Any, *, keep: bool) -> None:
+        if keep:
+            self.store.update(out.changed)
+            self.partition.commit()
+            self.told += [(m.stream, m.value) for m in out.messages if m.stream is not Stream.CONTRIBUTIONS]
+        else:
+            self.partition.rollback()
+
+    def step(self, events: list[dict[str, Any]], now_ms: int, *, fails: bool) -> None:
+        """Timers up to an instant, then a batch; one that fails is rolled back and done again."""
+        while (due_ms := self.partition.next_due_ms()) is not None and due_ms <= now_ms:
+            self._sink(self.partition.tick(max(due_ms, NOW)), keep=True)
+        records = [
+            Record(SETTINGS.topic_browses, 0, self.offset + n, now_ms, None, orjson.dumps(event))
+            for n, event in enumerate(events)
+        ]
+        self.offset += len(events) // 2  # half of the offsets come again
+        if fails:
+            self._sink(self.partition.apply(records, now_ms), keep=False)
+        self._sink(self.partition.apply(records, now_ms), keep=True)
+
+    def seen(self) -> Any:
+        """All that a worker could know of it."""
+        return self.store, self.told, self.partition.next_due_ms(), self.partition.population()
+
+
+_STEP = st.tuples(
+    st.lists(
+        st.tuples(
+            st.sampled_from(KINDS[:4] * 3 + KINDS),
+            st.sampled_from("ab"),
+            st.sampled_from((0, 1, 1, 60_000, 3 * 3_600_000, -3_600_000)),
+            st.sampled_from(("tea", "tea", "tea", "pot")),
+            st.integers(0, 40),
+        ),
+        max_size=8,
+    ),
+    st.sampled_from((0, 1_000, 3_600_000, 5 * 3_600_000, DAY_MS, 3 * DAY_MS, 29 * DAY_MS, 80 * DAY_MS)),
+    st.booleans(),
+)
+
+
+def _play(rules: RuleSet, steps: list[Any], *, short: bool) -> Played:
+    shop = Played(rules, short=short)
+    now_ms, number = NOW, 0
+    for rows, wait_ms, fails in steps:
+        now_ms += wait_ms
+        events, at_ms = [], now_ms
+        for name, customer, after_ms, product, repeats in rows:
+            at_ms += after_ms
+            number += 1
+            message = f"m{repeats}" if repeats < 3 else f"n{number}"
+            properties = dict(PROPERTIES.get(name, {}))
+            if "product_id" in properties:
+                properties["product_id"] = product
+            events.append({
+                "type": "track", "event": name, "messageId": message, "userId": customer,
+                "timestamp": to_text(at_ms), "properties": properties,
+            })  # fmt: skip
+        shop.step(events, now_ms, fails=fails)
+    return shop
+
+
+@given(st.lists(_STEP, min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_the_short_way_ends_where_the_long_one_does(steps: list[Any]) -> None:
+    """Late and repeated messages, full and aged logs, open carts, purchases that are forgotten, steps that were rolled back."""
+    assert _play(RULES, steps, short=False).seen() == _play(RULES, steps, short=True).seen()
