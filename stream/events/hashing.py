@@ -40,9 +40,7 @@ def hex_hash(*parts: str) -> str:
     False
     """
     digest = _blake128.copy()
-    for part in parts:
-        encoded = part.encode()
-        digest.update(_length(len(encoded)) + encoded)
+    digest.update(b"".join([_length(len(encoded)) + encoded for encoded in map(str.encode, parts)]))
     return digest.hexdigest()
 
 

@@ -79,6 +79,7 @@ class CustomerWork:
         self.histograms = histograms
         self.scorer = Scorer(settings)
         self._settings = settings
+        self._spread_ms = settings.timer_spread_ms
         self._engine = Engine(rules, settings)
         self._schedule = Schedule(rules, settings)
         self._by_activity = "last_activity" in self._schedule.on_person.any
@@ -297,15 +298,13 @@ class CustomerWork:
         if last_ms is None:
             return NEVER_MS
         after_ms = max(memory.reviewed_ms, memory.history_until_ms, last_ms)
-        spread_ms = self._settings.timer_spread_ms
-        return next_review_ms(last_ms, after_ms, customer_hash, spread_ms, watched=memory.alert_armed) or NEVER_MS
+        return next_review_ms(last_ms, after_ms, customer_hash, self._spread_ms, watched=memory.alert_armed) or NEVER_MS
 
     def _next_grid(self, purchases: Purchases, memory: Memory, customer_hash: int) -> int:
         first_ms, last_ms = purchases.first_ms, purchases.last_ms
         if first_ms is None or last_ms is None:
             return NEVER_MS
-        scorer = self.scorer
-        after_ms = memory.grid_ms
+        scorer, after_ms = self.scorer, memory.grid_ms
         grid_ms = next_grid_ms(customer_hash, max(first_ms, after_ms), scorer.period_ms)
         return NEVER_MS if grid_ms > last_ms + scorer.interest_ms and not memory.snapshots else grid_ms
 

@@ -84,7 +84,10 @@ class Scorer:
     def is_settled(self, profile: Profile, memory: Memory) -> bool:
         """Whether `alert` need not be asked after a purchase: it has just been made, so there is no alert, and whoever is
         armed already stays so. Before there can be an alert, a review scores the customer anew."""
-        return memory.alert_armed and self._reviewed_before and profile.recency_days < self._settings.churn_quiet_days
+        last_ms = profile.purchases.last_ms
+        if last_ms is None or not memory.alert_armed:
+            return False
+        return self._reviewed_before and profile.day - last_ms // DAY_MS < self._settings.churn_quiet_days
 
     def alert(self, case: Case, memory: Memory, cycle_days: float) -> Alert | None:
         """Judges a new score and remembers it; the alert, if it is one.

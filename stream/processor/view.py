@@ -2,64 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stream.config import Settings
-from stream.events.instants import to_text
+from stream.events.instants import DAY_MS, to_text
 from stream.processor.residents import Resident
-from stream.state.orders import WINDOWS_DAYS
+from stream.state.orders import WINDOWS_DAYS, Window
+from stream.state.profile import Profile
 
 if TYPE_CHECKING:
     from stream.processor.customers import CustomerWork
 
+_WINDOWS = tuple(map(str, WINDOWS_DAYS))
+_NO_ORDERS = (Window(0, 0),) * len(WINDOWS_DAYS)
+
 
 def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, settings: Settings) -> dict[str, Any]:
     """Everything a person may want to see of a customer, as of an instant. ``null`` stands for unknown."""
+    # Replay asks this of everybody, so what takes a way to get at is got once.
     customer = resident.customer
     profile = work.profile(resident, as_of_ms)
     score = work.scorer.score(profile)
-    last_ms, first_ms = profile.last_purchase_ms, profile.first_purchase_ms
+    ref, standing, purchases, cart = score.ref, profile.standing, profile.purchases, profile.cart
+    last_ms, first_ms, cycle_days = purchases.last_ms, purchases.first_ms, purchases.cycle_days
     expected_ms = profile.expected_next_purchase_ms
     person = customer.person
-    windows = customer.orders.windows(profile.day)
+    lifetime = purchases.lifetime
+    last_nps, consent = profile.last_nps, person.consent
     return {
         "customer_id": resident.id,
         "as_of": to_text(as_of_ms),
-        "recency_days": profile.recency_days if profile.bought else None,
+        "recency_days": None if last_ms is None else profile.recency_days,
         "windows": {
-            str(days): {"frequency": window.frequency, "monetary_minor": window.monetary_minor}
-            for days, window in zip(WINDOWS_DAYS, windows, strict=True)
+            days: {"frequency": window.frequency, "monetary_minor": window.monetary_minor}
+            for days, window in zip(_WINDOWS, _windows(profile), strict=True)
         },
-        "lifetime": {
-            "frequency": profile.lifetime_frequency,
-            "monetary_minor": profile.lifetime_monetary_minor,
-        },
+        "lifetime": {"frequency": lifetime.frequency, "monetary_minor": lifetime.monetary_minor},
         "clamped_refunds": profile.clamped_refunds,
         "currency": settings.currency,
-        "rfm": {"r": profile.r or None, "f": profile.f or None, "m": profile.m or None},
-        "segment": profile.segment or None,
-        "tier": profile.tier,
-        "churn_probability": score.ref.churn_probability,
-        "churn_abstained": score.ref.abstained,
+        "rfm": {"r": standing.r or None, "f": standing.f or None, "m": standing.m or None},
+        "segment": standing.segment or None,
+        "tier": standing.tier,
+        "churn_probability": ref.churn_probability,
+        "churn_abstained": ref.abstained,
         "churn_reasons": [msgspec.to_builtins(reason) for reason in score.explain()],
-        "model_day": score.ref.model_day,
+        "model_day": ref.model_day,
         "first_purchase_at": None if first_ms is None else to_text(first_ms),
         "last_purchase_at": None if last_ms is None else to_text(last_ms),
         "tenure_days": profile.tenure_days,
-        "cycle_days": profile.cycle_days or None,
-        "cycle_spread_days": profile.cycle_spread_days if profile.cycle_days else None,
+        "cycle_days": cycle_days or None,
+        "cycle_spread_days": profile.cycle_spread_days if cycle_days else None,
         "expected_next_purchase_at": None if expected_ms is None else to_text(expected_ms),
         "views_30d": profile.views_30d,
         "active_days_30d": profile.active_days_30d,
         "last_activity_at": to_text(person.last_activity_ms) if person.last_activity_ms else None,
-        "cart": {"items": profile.cart_items, "value_minor": profile.cart_value_minor},
-        "last_nps": profile.last_nps if profile.last_nps >= 0 else None,
+        "cart": {"items": cart.items, "value_minor": cart.value_minor},
+        "last_nps": last_nps if last_nps >= 0 else None,
         "last_rating": profile.last_rating or None,
         "open_complaints": profile.open_complaints,
-        "consent": {channel: granted for channel, (_, granted) in sorted(person.consent.items())},
+        "consent": {channel: granted for channel, (_, granted) in sorted(consent.items())} if consent else {},
     }
+
+
+def _windows(profile: Profile) -> Iterable[Window]:
+    """The customer's windows of `WINDOWS_DAYS`. Most customers of most shops are new or have bought once."""
+    orders, day, first_ms = profile.customer.orders, profile.day, profile.first_purchase_ms
+    if first_ms is None and not orders.rows and orders.gone is None:
+        return _NO_ORDERS
+    if first_ms is not None and first_ms > (day - WINDOWS_DAYS[0] + 1) * DAY_MS:
+        return (profile.purchases.year(day),) * len(WINDOWS_DAYS)
+    return orders.windows(day)
 
 
 def score_view(work: CustomerWork, resident: Resident, as_of_ms: int) -> dict[str, Any] | None:

@@ -118,16 +118,22 @@ class Outputs:
 
     def customers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Every customer as of the end."""
-        counts = self._counts
+        counts, add = self._counts, self._spills["customers"].add
+        everybody = bought = again = 0
+        standings: Counter[tuple[str, str | None]] = Counter()
         for row in rows:
             line = orjson.dumps(row)
-            self._spills["customers"].add(row["customer_id"], line, len(line))
+            add(row["customer_id"], line, len(line))
             frequency = row["lifetime"]["frequency"]
-            counts["buyers"]["all"] += 1
-            counts["buyers"]["bought"] += frequency > 0
-            counts["buyers"]["again"] += frequency > 1
-            counts["tiers"][row["tier"]] += 1
-            counts["segments"][row["segment"] or "unknown"] += 1
+            everybody += 1
+            bought += frequency > 0
+            again += frequency > 1
+            standings[row["tier"], row["segment"]] += 1
+        if everybody:
+            counts["buyers"].update({"all": everybody, "bought": bought, "again": again})
+        for (tier, segment), n in standings.items():
+            counts["tiers"][tier] += n
+            counts["segments"][segment or "unknown"] += n
 
     def scored(self, at_ms: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Scores as of an instant."""

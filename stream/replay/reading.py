@@ -119,7 +119,10 @@ def place(value: bytes) -> tuple[int, int]:
 
 def key_of(time_ms: int, share: int, cuts: Sequence[int]) -> int:
     """What lines are sorted by: the stretch of time, in it a group of customers, in it the time. Fits into 64 bits."""
-    return (stretch(time_ms, cuts) << _GROUP_BITS | share >> 32 - _GROUP_BITS) << _TIME_BITS | time_ms % DAY_MS
+    day, time_of_day_ms = divmod(time_ms, DAY_MS)
+    if cuts:
+        day = stretch(time_ms, cuts)
+    return (day << _GROUP_BITS | share >> 32 - _GROUP_BITS) << _TIME_BITS | time_of_day_ms
 
 
 def stretch(time_ms: int, cuts: Sequence[int]) -> int:

@@ -49,6 +49,24 @@ def add(counts: dict[_Bucket, int], bucket: _Bucket, n: int) -> None:
         counts.pop(bucket, None)
 
 
+def move(counts: dict[_Bucket, int], left: _Bucket, entered: _Bucket) -> None:
+    """As to take one out of a bucket and to add one to another.
+
+    >>> counts = {3: 1, 5: 1}; move(counts, 3, 5); counts
+    {5: 2}
+    """
+    n = counts.get(left, 0) - 1
+    if n:
+        counts[left] = n
+    else:
+        del counts[left]
+    n = counts.get(entered, 0) + 1
+    if n:
+        counts[entered] = n
+    else:
+        del counts[entered]
+
+
 def quantile(counts: Mapping[int, int], q: float) -> int | None:
     """The bucket that holds quantile ``q`` (lower), ``None`` of nothing.
 

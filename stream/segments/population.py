@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from stream.segments.histogram import add, bucket_of, quantile, score_bounds, value_of
+from stream.segments.histogram import add, bucket_of, move, quantile, score_bounds, value_of
 from stream.state.memory import Population
 
 LIVING_DAYS = 365
@@ -50,22 +50,17 @@ class Histograms(msgspec.Struct):
             self.count(now, +1)
             return
         if before.tier != now.tier:
-            add(self.tiers, before.tier, -1)
-            add(self.tiers, now.tier, +1)
+            move(self.tiers, before.tier, now.tier)
         if before.segment != now.segment:
-            add(self.segments, before.segment, -1)
-            add(self.segments, now.segment, +1)
+            move(self.segments, before.segment, now.segment)
         if before.last_day != now.last_day:
-            add(self.last_days, before.last_day, -1)
-            add(self.last_days, now.last_day, +1)
+            move(self.last_days, before.last_day, now.last_day)
         if before.frequency != now.frequency:
-            add(self.frequencies, before.frequency, -1)
-            add(self.frequencies, now.frequency, +1)
+            move(self.frequencies, before.frequency, now.frequency)
         if before.monetary_minor != now.monetary_minor:
             left, entered = bucket_of(before.monetary_minor), bucket_of(now.monetary_minor)
             if left != entered:
-                add(self.monetary, left, -1)
-                add(self.monetary, entered, +1)
+                move(self.monetary, left, entered)
         if before.cycle_days != now.cycle_days:
             if before.cycle_days:
                 add(self.cycles, bucket_of(before.cycle_days), -1)

@@ -102,8 +102,9 @@ class Purchases:
         """UTC day of the next purchase by the customer's own rhythm; ``None`` before `LEAST_GAPS` gaps."""
         if self.gaps < LEAST_GAPS:
             return None
-        last_day = self._figures.last_ms // DAY_MS if self._is_whole else self.days[-1]
-        return last_day + max(1, round(self.cycle_days))
+        days, cycle_days = self._days, self.cycle_days
+        last_day = self._figures.last_ms // DAY_MS if days is None else days[-1]
+        return last_day + (round(cycle_days) if cycle_days > 1.0 else 1)
 
     def momentum(self, today: int) -> tuple[float, float]:
         """Days of purchase, each counting less the longer ago: half after `SHORT_DAYS`, and after `LONG_DAYS`."""
