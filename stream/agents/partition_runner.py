@@ -290,6 +290,7 @@ class PartitionRunner(Runner):
         self._step_size.took(len(records), spent)
         # From here on a failure means claiming again, which finds the records where the last commit left them.
         self.inbox.done(batch)
+        self._source.open(self.partition, self.inbox.newly_free())
         self.pace.moved(move)
         if self._event_clock:
             self._let_time_pass(processor, outcome)
@@ -301,7 +302,6 @@ class PartitionRunner(Runner):
             self._limit = max(1, len(records) // 2)
             self._refused = (*first, error) if len(records) == 1 else None
             raise TransientError(str(error)) from error
-        self._source.open(self.partition, self.inbox.newly_free())
         self._limit = min(self._limit * 2, self._settings.batch_records)
         for topic, at in batch.offsets.items():
             self._gauges.set_offset(topic, self.partition, at - 1)

@@ -20,6 +20,7 @@ from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust.app.base import App, BootStrategy
 from faust.transport.drivers import TRANSPORTS
+from mode import threads
 
 from stream.agents import fetched, transport
 
@@ -39,6 +40,7 @@ def test_faust_still_has_the_seams_that_are_overridden() -> None:
     assert "await self.commit()" in inspect.getsource(consumer.Consumer._commit_handler.fun)
     assert "verify_all_partitions_active" in inspect.getsource(consumer.Consumer._commit_livelock_detector.fun)
     assert "call_thread" in dir(driver.AIOKafkaConsumerThread)
+    assert "if self._close_thread_loop_on_stop" in inspect.getsource(threads.ServiceThread)
 
 
 def test_faust_drops_messages_whose_number_falls() -> None:
