@@ -26,7 +26,7 @@ from stream.processor.browsing import Browsing
 from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
 from stream.processor.epochs import DayClosed, Epoch, contribution_message, decode_epoch, in_days
-from stream.processor.residents import Resident, Residents, Room, key_of
+from stream.processor.residents import Resident, Residents, key_of
 from stream.processor.view import customer_view, score_view
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
@@ -67,8 +67,8 @@ class Partition:
         partitions: int,
         store: Mapping[bytes, bytes],
         decoder: Decoder | None = None,
-        room: Room | None = None,
         records: dict[bytes, bytes] | None = None,
+        room_bytes: int = 0,
     ) -> None:
         self._settings = settings
         self._number = partition
@@ -85,7 +85,7 @@ class Partition:
         self._epoch_day: int | None = None
         self._now_ms = 0
         self._history_only = records is not None
-        self._residents = Residents(store, self._work.timed_by, room, records)
+        self._residents = Residents(store, self._work.timed_by, records, room_bytes)
         self._record_touched = False
         self._history: set[bytes] = set()
         self._recovered: dict[int, int] = {}

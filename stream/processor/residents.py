@@ -7,7 +7,6 @@ long as to decode one record that lies in one piece. Replay plays a customer's w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from weakref import WeakSet
 
 import msgspec
 
@@ -17,30 +16,9 @@ from stream.state.purchases import Purchases
 
 UNKNOWN_MS = -1
 
-MOST_BYTES = 256 << 20
-"""Memory of the customers at hand of all partitions of a worker. More: a million customers don't fit into 1.5 GiB (their records
-take 1 GiB, the program 0.2); fewer: busy customers are decoded again and again. Of 200,000 customers 50,000 fit, and nearly 6
-events in 10 are theirs."""
 _TIMES, _OVERHEAD_BYTES = 3, 2_000
 """What a customer at hand takes: three times the encoded record and so much more (measured with 56,000 whom events had
 touched: 5,370 bytes each, where this says 5,328)."""
-
-
-class Room:
-    """The memory that the partitions of one worker share for their customers at hand."""
-
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._tenants: WeakSet[Residents] = WeakSet()
-
-    def enter(self, residents: Residents) -> None:
-        """One more partition, for as long as it lives."""
-        self._tenants.add(residents)
-
-    @property
-    def generation_bytes(self) -> int:
-        """One partition's part for one of its two generations."""
-        return self._most_bytes // (2 * len(self._tenants))
 
 
 class Resident(msgspec.Struct, gc=False, eq=False):
@@ -122,21 +100,20 @@ def key_of(customer_id: str) -> bytes:
 class Residents:
     """All customers at hand, for one step.
 
-    With ``records``, for longer: in two generations, and whoever isn't asked for during a whole generation has to go. Then the
-    record of who was touched is put there: nobody else writes it.
+    With ``records``, for longer: in two generations, ``room_bytes`` in all, and whoever isn't asked for during a whole generation
+    has to go. Then the record of who was touched is put there: nobody else writes it.
     """
 
     def __init__(
         self,
         store: Mapping[bytes, bytes],
         timed_by: int,
-        room: Room | None = None,
         records: dict[bytes, bytes] | None = None,
+        room_bytes: int = 0,
     ) -> None:
         self._store = store
         self._records = records
-        self._room = room or Room()
-        self._room.enter(self)
+        self._generation_bytes = room_bytes // 2
         self._timed_by = timed_by
         self.young: dict[str, Resident] = {}
         """By customer id. Callers in a hurry look here first and call `find` for who isn't there."""
@@ -197,7 +174,7 @@ class Residents:
         self.touched.clear()
         if self._records is None:
             self.clear()
-        elif self._bytes > self._room.generation_bytes:
+        elif self._bytes > self._generation_bytes:
             self._write_down(self._old)
             self._old, self.young = self.young, {}
             self._bytes = 0

@@ -18,7 +18,6 @@ from stream.events.rejected import Rejected
 from stream.outcome import Outcome
 from stream.processor import Partition
 from stream.processor.epochs import decode_epoch
-from stream.processor.residents import Room
 from stream.replay.lockstep import Answer, Asked, Goal, Rests, Version, Waits
 from stream.replay.outputs import Outputs
 from stream.replay.reading import end_of_stretch, is_at, start_of_stretch
@@ -63,8 +62,8 @@ class Player:
             partitions=1,
             store=self._store,
             decoder=decoder,
-            room=Room(ROOM_BYTES),
             records=self._store,
+            room_bytes=ROOM_BYTES,
         )
         self._contributions: list[bytes] = []
         self._last_ms: int | None = None

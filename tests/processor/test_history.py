@@ -18,13 +18,12 @@ from stream.events.record import Record
 from stream.outcome import Outcome
 from stream.processor import Partition
 from stream.processor.epochs import Coordinator, decode_contribution
-from stream.processor.residents import Room
 from stream.rules.loader import load_rules
 from stream.simulate import Shop
 
 SETTINGS = Settings(clock="event", churn_horizon_days=7, churn_min_labels=20, churn_quiet_days=3)
 RULES = load_rules()
-SMALL_ROOM = Room(120_000)
+SMALL_ROOM_BYTES = 120_000
 """For less than half of the customers at once."""
 
 
@@ -36,7 +35,7 @@ class _History:
         self.told: list[tuple[str, bytes | None, bytes | None]] = []
         self._partition = Partition(
             SETTINGS, RULES, partition=0, partitions=1, store=self.store,
-            room=SMALL_ROOM, records=self.store if own_clocks else None,
+            room_bytes=SMALL_ROOM_BYTES, records=self.store if own_clocks else None,
         )  # fmt: skip
         self._coordinator = Coordinator(SETTINGS, 1)
 

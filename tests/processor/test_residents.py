@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.processor.residents import Residents, Room
+from stream.processor.residents import Residents
 from stream.state.customer import Customer, decode, encode
 
 _STORE = {b"c%05d" % number: encode(Customer()) for number in range(2_000)}
@@ -21,29 +21,14 @@ def _visit(residents: Residents, numbers: range) -> None:
             residents.age()
 
 
-def test_two_partitions_share_the_room_of_one() -> None:
-    alone = Residents(_STORE, 0, Room(_ROOM_BYTES), {})
-    _visit(alone, range(2_000))
-    room = Room(_ROOM_BYTES)
-    both = [Residents(_STORE, 0, room, {}) for _ in range(2)]
-    for residents in both:
-        _visit(residents, range(2_000))
-    most = _ROOM_BYTES // 2_000 + 20
-    assert 100 < _at_hand(alone) <= most
-    assert 100 < sum(map(_at_hand, both)) <= most
-
-
-def test_a_partition_that_went_leaves_its_part_to_the_others() -> None:
-    room = Room(_ROOM_BYTES)
-    stays, goes = Residents(_STORE, 0, room), Residents(_STORE, 0, room)
-    assert room.generation_bytes == _ROOM_BYTES // 4
-    del goes
-    assert room.generation_bytes == _ROOM_BYTES // 2
-    assert stays.find("nobody") is None
+def test_no_more_are_at_hand_than_there_is_room_for() -> None:
+    residents = Residents(_STORE, 0, {}, _ROOM_BYTES)
+    _visit(residents, range(2_000))
+    assert 100 < _at_hand(residents) <= _ROOM_BYTES // 2_000 + 20
 
 
 def test_whoever_is_asked_for_again_and_again_stays_the_same_object() -> None:
-    residents = Residents(_STORE, 0, Room(_ROOM_BYTES), {})
+    residents = Residents(_STORE, 0, {}, _ROOM_BYTES)
     first = residents.find("c00000")
     _visit(residents, range(2_000))
     assert residents.find("c00000") is first
