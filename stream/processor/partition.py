@@ -187,16 +187,14 @@ class Partition:
     def rollback(self) -> None:
         """What was returned since the last commit never happened: state is as the store has it."""
         histograms = self._work.histograms
-        for resident in self._residents.touched:
-            population = resident.customer.memory.population
+        changed = [(resident.key, resident.customer.memory.population) for resident in self._residents.touched]
+        changed += [(key, head(value).population) for key, value in self._residents.extended.items()]
+        for key, population in changed:
             if population is not None:
                 histograms.count(population, -1)
-            before = self._stored_head(resident.key)
+            before = self._stored_head(key)
             if before is not None and before.population is not None:
                 histograms.count(before.population, +1)
-            self._due.set(resident.key, 0 if before is None else before.next_due_ms)
-        for key in self._residents.extended:
-            before = self._stored_head(key)
             self._due.set(key, 0 if before is None else before.next_due_ms)
         self._residents.clear()
         self._work.scorer.matured.clear()
@@ -245,7 +243,7 @@ class Partition:
         return None if value is None else head(value)
 
     def _everybody(self) -> Iterator[Resident]:
-        keys = self._store.keys() | self._residents.touched_keys()
+        keys = self._store.keys() | self._residents.changed_keys()
         for key in sorted(keys - {PARTITION_KEY}):
             resident = self._residents.look(key.decode())
             if resident is not None:
@@ -327,6 +325,8 @@ class Partition:
                 if due_ms != resident.indexed_ms:
                     resident.indexed_ms = due_ms
                     set_due(resident.key, due_ms)
+                if not own_clocks:
+                    residents.put_away(resident)
         except BaseException:
             if resident is not None:
                 residents.drop(resident)  # perhaps half changed
@@ -404,6 +404,8 @@ class Partition:
         due_ms = self._work.due(resident, now_ms, out)
         resident.customer.next_due_ms = resident.indexed_ms = due_ms
         self._due.set(key, due_ms)
+        if not self._history_only:
+            self._residents.put_away(resident)
 
     def _close_day(self, day: int, out: Outcome) -> None:
         """Ends a UTC day: the contributions of this partition up to and with it are complete."""

@@ -118,7 +118,7 @@ class Residents:
         self.young: dict[str, Resident] = {}
         """By customer id. Callers in a hurry look here first and call `find` for who isn't there."""
         self.extended: dict[bytes, bytes] = {}
-        """By key: records that the step has changed and that nobody has decoded."""
+        """By key: records that the step has changed and that nobody has at hand decoded."""
         self.touched: list[Resident] = []
         """The decoded customers whom the step has changed, also those who were let go."""
         self._old: dict[str, Resident] = {}
@@ -179,10 +179,19 @@ class Residents:
             self._old, self.young = self.young, {}
             self._bytes = 0
 
-    def touched_keys(self) -> set[bytes]:
+    def put_away(self, resident: Resident) -> None:
+        """Encodes a customer whom the last event has touched: now it is in the processor's cache, at the end of the step it isn't."""
+        if self.touched and self.touched[-1] is resident:
+            self.touched.pop()
+            self.extended[resident.key] = encode(resident.customer)
+            del self.young[resident.id]
+
+    def changed_keys(self) -> set[bytes]:
         """Of those whose record isn't in the store as it is now."""
         generations = (self.young, self._old)
-        return {resident.key for generation in generations for resident in generation.values() if resident.touched}
+        return self.extended.keys() | {
+            resident.key for generation in generations for resident in generation.values() if resident.touched
+        }
 
     def write_down(self) -> None:
         """Writes what `age` would write some time."""
