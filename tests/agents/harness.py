@@ -18,7 +18,7 @@ from typing import Any, Self
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, NodeNotReadyError
 
 from stream.agents.connection import client_options, reader_options
 from stream.agents.topics import ensure_topics
@@ -87,8 +87,9 @@ async def consumed(settings: Settings, topic: str) -> int:
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(settings.app_id)
-    except GroupCoordinatorNotAvailableError:
-        return 0  # a new broker has no coordinator before the first group asks for one
+    except (GroupCoordinatorNotAvailableError, NodeNotReadyError):
+        # A new broker has no coordinator before the first group asks for one; one that was stopped closes stale connections.
+        return 0
     finally:
         await admin.close()
     return sum(at.offset for tp, at in found.items() if tp.topic == topic)
