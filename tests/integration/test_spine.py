@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,47 +22,13 @@ from stream.events.instants import parse_ms, to_text
 from stream.events.kinds import Event
 from stream.events.record import Record
 from stream.events.rejected import Ignored
-from stream.processor.partition import PARTITION_KEY
-from stream.replay import Replay
-from stream.rules.loader import load_rules
 from stream.simulate import Shop
-from stream.state.customer import Customer, decode
-from stream.state.layout import TOPICS
-from tests.agents.harness import WorkerProcess, committed, make_topics, settings_for, until
+from tests.agents.harness import committed, make_topics, settings_for, until
+from tests.equality import customers_of, live, replayed, shop_worker, values_of
 
 START = parse_ms("2026-01-01T00:00:00Z")
 LEARNING: dict[str, Any] = {"churn_horizon_days": 14, "churn_min_labels": 40, "churn_quiet_days": 3}
 """Labels mature within the test's weeks, so the model, its alerts and the days' versions are part of the comparison."""
-
-
-def _worker(settings: Settings, *flags: str) -> WorkerProcess:
-    return WorkerProcess(settings, "worker", *flags, module="stream")
-
-
-async def _customers(settings: Settings) -> dict[bytes, Customer]:
-    """The customers as the changelog has them, without their offset stamps."""
-    latest: dict[bytes, bytes | None] = {}
-    for record in await committed(settings, settings.topic_changelog):
-        latest[record.key] = record.value
-    found = {key: decode(value) for key, value in latest.items() if value is not None and key != PARTITION_KEY}
-    for customer in found.values():
-        customer.stamps = [-1] * TOPICS
-    return found
-
-
-async def _values(settings: Settings, topic: str) -> list[bytes]:
-    return [record.value for record in await committed(settings, topic)]
-
-
-def _told(rows: Iterable[bytes]) -> Counter[str]:
-    """Decisions, alerts and changes as comparable text: without where in Kafka the causing event lay."""
-    found: Counter[str] = Counter()
-    for row in rows:
-        plain = orjson.loads(row)
-        if "cause" in plain:
-            plain["cause"] |= {"topic": None, "partition": None, "offset": None}
-        found[orjson.dumps(plain, option=orjson.OPT_SORT_KEYS).decode()] += 1
-    return found
 
 
 def test_live_is_replay_even_when_killed(broker: EmbeddedBroker, tmp_path: Path) -> None:
@@ -75,42 +40,15 @@ def test_live_is_replay_even_when_killed(broker: EmbeddedBroker, tmp_path: Path)
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"\n".join(orjson.dumps(body) for _, body in events))
 
-    async def live() -> tuple[dict[bytes, Customer], dict[str, Counter[str]], int]:
-        settings = settings_for(
-            broker.bootstrap, clock="event", partitions=3, batch_records=50, currency="USD", **LEARNING
-        )
-        await make_topics(settings)
-        await send_file(file, settings)
-        kills = 0
-        for days in (3, 9, 17, 26):
-            with _worker(settings, "--until", to_text(end)) as worker:
+    learning: dict[str, Any] = {"currency": "USD"} | LEARNING
+    settings = settings_for(broker.bootstrap, clock="event", partitions=3, batch_records=50, **learning)
 
-                async def reached(least: int = days) -> bool:
-                    assert worker.process.poll() is None, worker.log
-                    return len(await _values(settings, settings.topic_epochs)) >= least
+    found = asyncio.run(live(settings, file, to_text(end), kill_after_days=(3, 9, 17, 26)))
 
-                await until(reached, 90)
-                worker.kill()
-                kills += 1
-        with _worker(settings, "--until", to_text(end), "--exit-when-done") as worker:
-            await until(lambda: worker.process.poll() is not None, 180)
-            assert worker.process.returncode == 0, worker.log
-        told = {
-            name: _told(await _values(settings, getattr(settings, f"topic_{name}")))
-            for name in ("actions", "suppressions", "alerts", "tiers")
-        }
-        return await _customers(settings), told, kills
-
-    customers, told, kills = asyncio.run(live())
-
-    with Replay(Settings(**LEARNING), load_rules(), until_ms=end, states=True) as run:
-        run.run([file])
-        expected = {key: decode(value) for key, value in run.states().items() if key != PARTITION_KEY}
-        replayed = {name: _told(list(run.rows(name))) for name in told}
-    assert kills == 4
-    assert replayed == told
-    assert all(told[name] for name in ("actions", "alerts", "tiers"))
-    assert expected == customers
+    expected = replayed(Settings(**learning), file, to_text(end))
+    assert expected.told == found.told
+    assert all(found.told[name] for name in ("actions", "alerts", "tiers"))
+    assert expected.customers == found.customers
 
 
 def test_importing_all_of_cdnow_mails_nobody(broker: EmbeddedBroker, tmp_path: Path) -> None:
@@ -122,19 +60,22 @@ def test_importing_all_of_cdnow_mails_nobody(broker: EmbeddedBroker, tmp_path: P
 
     async def scenario() -> tuple[int, list[bytes], list[bytes]]:
         await make_topics(settings)
-        with _worker(settings) as worker:
+        with shop_worker(settings) as worker:
             result = await asyncio.to_thread(CliRunner().invoke, main, ["import", str(file)], env=changed)
             assert result.exit_code == 0, result.output
 
             async def learnt() -> bool:
                 assert worker.process.poll() is None, worker.log
-                return len(await _customers(settings)) >= CDNOW_CUSTOMERS and await _labels(settings) > 100_000
+                return len(await customers_of(settings)) >= CDNOW_CUSTOMERS and await _labels(settings) > 100_000
 
             await until(learnt, 300)
             assert 0 == worker.stop()
-        told = [*await _values(settings, settings.topic_actions), *await _values(settings, settings.topic_suppressions)]
-        letters = await _values(settings, f"{settings.topic_purchases}.dlq")
-        return len(await _customers(settings)), told, letters
+        told = [
+            *await values_of(settings, settings.topic_actions),
+            *await values_of(settings, settings.topic_suppressions),
+        ]
+        letters = await values_of(settings, f"{settings.topic_purchases}.dlq")
+        return len(await customers_of(settings)), told, letters
 
     customers, told, letters = asyncio.run(scenario())
 
@@ -145,7 +86,7 @@ def test_importing_all_of_cdnow_mails_nobody(broker: EmbeddedBroker, tmp_path: P
 async def _labels(settings: Settings) -> int:
     """Examples on the contributions topic."""
     found = 0
-    for value in await _values(settings, settings.topic_contributions):
+    for value in await values_of(settings, settings.topic_contributions):
         found += len(msgspec.msgpack.decode(value).get("examples", ()))
     return found
 
@@ -178,7 +119,7 @@ def test_every_good_line_is_applied_and_every_bad_one_has_its_reason(broker: Emb
 
     async def scenario() -> tuple[Counter[str], Counter[str]]:
         await make_topics(settings)
-        with _worker(settings) as worker:
+        with shop_worker(settings) as worker:
             await send_file(spoilt, settings)
             want = verdicts.total()
 
