@@ -139,9 +139,11 @@ class Browsing:
             while start < rows_end and (_word(value, start)[0] < oldest or rows_end - start >= self._most * ROW):
                 start += ROW
             gone = (start - rows_at) // ROW
-            if not value.startswith(_NO_CARTS, rows_end):
-                return None  # what leaves may be of the cart
+            if not value.startswith(_NO_CARTS, rows_end) and rest_ms < 0:
+                return None  # an older Winback wrote it, and the long way finds out what waits besides the cart
             if value[rows_at:start:ROW].strip(BEFORE_CARTS):
+                if not value.startswith(_NO_CARTS, rows_end):
+                    return None  # what leaves may be of the cart
                 carts, rest_at = _without_baskets(value, rows_end + 2, value[ids_at : ids_at + gone * ID])
             count -= gone
             rows_at = start

@@ -151,7 +151,7 @@ class CustomerWork:
             ):
                 resident.as_of_ms = as_of_ms
                 return resident.due_ms
-            if resident.orders_due_ms != UNKNOWN_MS:
+            if (resident.orders_due_ms if orders else customer.rest_due_ms) != UNKNOWN_MS:
                 return self._moved_due_ms(resident, profile or self.profile(resident, as_of_ms), orders)
         return self.next_due_ms(resident, profile or self.profile(resident, as_of_ms))
 
@@ -175,7 +175,7 @@ class CustomerWork:
             self._count(profile, out)
             self._alert(case, out)
             review_ms = self._next_review(purchases, memory, customer_hash)
-        timers, timer_ms = self._schedule.due(profile, memory, customer_hash, now_ms)
+        timers, timer_ms, cart_ms = self._schedule.due(profile, memory, customer_hash, now_ms)
         if timers:
             out.telemetry.timer_delay_ms.extend([now_ms - timer.due_ms for timer in timers])
             self._publish(self._engine.on_due(case, timers), out)
@@ -184,9 +184,9 @@ class CustomerWork:
         ahead_ms = self._settle(resident, now_ms)
         resident.orders_due_ms = UNKNOWN_MS
         resident.cart_due_ms = UNKNOWN_MS if resident.customer.messages.carts else 0
-        earliest_ms = min(review_ms, timer_ms, grid_ms, ahead_ms)
+        rest_ms = resident.customer.rest_due_ms = min(review_ms, timer_ms, grid_ms, ahead_ms)
+        earliest_ms = min(rest_ms, cart_ms)
         resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
-        resident.customer.rest_due_ms = UNKNOWN_MS if resident.cart_due_ms else earliest_ms
         return resident.due_ms
 
     def next_due_ms(self, resident: Resident, profile: Profile) -> int:
@@ -261,8 +261,8 @@ class CustomerWork:
         resident.cart_due_ms = 0 if cart_ms == NEVER_MS else cart_ms
         if orders:
             resident.orders_due_ms = self._orders_due_ms(resident, profile)
-        rest_ms = resident.customer.rest_due_ms = min(resident.orders_due_ms, resident.other_due_ms)
-        earliest_ms = min(cart_ms, rest_ms)
+            resident.customer.rest_due_ms = min(resident.orders_due_ms, resident.other_due_ms)
+        earliest_ms = min(cart_ms, resident.customer.rest_due_ms)
         resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
         return resident.due_ms
 

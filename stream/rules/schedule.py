@@ -78,6 +78,7 @@ class Timers:
 
 _ANCHORS = (*ON_ORDERS, *ON_PERSON, *ON_CART)
 """In the order of the instants in `Schedule.due`."""
+_CART = _ANCHORS.index("cart_changed")
 
 
 class Schedule:
@@ -101,11 +102,12 @@ class Schedule:
         self.on_person = _timers_on(ON_PERSON, timers)
         self.on_cart = _timers_on(ON_CART, timers)
 
-    def due(self, profile: Profile, memory: Memory, customer_hash: int, until_ms: int) -> tuple[list[Due], int]:
-        """Every occurrence that is still to be decided and due by an instant, earliest first; and when the next one after
-        these is due, `NEVER_MS` when there is none."""
+    def due(self, profile: Profile, memory: Memory, customer_hash: int, until_ms: int) -> tuple[list[Due], int, int]:
+        """Every occurrence that is still to be decided and due by an instant, earliest first; when the next one after these
+        is due that doesn't hang on the cart; and when the cart's next one is, if that is sooner. `NEVER_MS`: there is none.
+        """
         found: list[Due] = []
-        next_ms = NEVER_MS
+        next_ms = cart_ms = NEVER_MS
         history_ms, fired = memory.history_until_ms, memory.fired
         purchases, person, expected_day = (
             profile.purchases,
@@ -137,10 +139,12 @@ class Schedule:
                 continue
             if due_ms <= until_ms:
                 found.append(Due(due_ms, rule_id, named))
+            elif anchor == _CART:
+                cart_ms = min(cart_ms, due_ms)
             else:
                 next_ms = due_ms
         found.sort()
-        return found, next_ms
+        return found, next_ms, cart_ms
 
 
 def occurrence(anchor: str, profile: Profile) -> str:

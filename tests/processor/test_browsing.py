@@ -14,6 +14,7 @@ from stream.config import Settings
 from stream.events.instants import DAY_MS, parse_ms, to_text
 from stream.events.record import BACKFILL_HEADER, Record
 from stream.processor import Partition
+from stream.processor.partition import PARTITION_KEY
 from stream.rules.loader import load_rules
 from stream.rules.rule import RuleSet
 from stream.state.customer import decode, encode, head
@@ -123,6 +124,17 @@ def _play(rules: RuleSet, steps: list[Any], *, short: bool) -> Played:
 def test_the_short_way_ends_where_the_long_one_does(steps: list[Any]) -> None:
     """Late and repeated messages, full and aged logs, open carts, purchases that are forgotten, steps that were rolled back."""
     assert _play(RULES, steps, short=False).seen() == _play(RULES, steps, short=True).seen()
+
+
+@given(st.lists(_STEP, min_size=2, max_size=12))
+@settings(max_examples=100, deadline=None)
+def test_it_is_known_what_waits_besides_the_cart(steps: list[Any]) -> None:
+    """Of everybody whose due instants are known: a timer that has gone off with an open cart leaves no gap, and the next
+    addition to the cart need not look for it."""
+    shop = _play(RULES, [*steps, ([], 3 * 3_600_000, False)], short=True)
+    waiting = [decode(value) for key, value in shop.store.items() if key != PARTITION_KEY]
+
+    assert all(customer.rest_due_ms >= 0 for customer in waiting if customer.timed_by)
 
 
 def test_the_sixth_look_at_a_product_is_asked_about() -> None:
