@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-from stream.actions.codec import alert_message, decision_message, tier_message
+from stream.actions.codec import alert_message, decision_message
 from stream.actions.decision import Cause, Decision
-from stream.actions.tier_change import TierChange, change_id
-from stream.churn.calendar import next_grid_ms
 from stream.config import Settings
-from stream.events.instants import DAY_MS, to_text
+from stream.events.instants import to_text
 from stream.events.kinds import (
     KINDS,
     Cancellation,
@@ -26,23 +24,19 @@ from stream.events.kinds import (
     Purchase,
     Refund,
 )
-from stream.events.money import EXPONENT_OF
 from stream.events.record import Record
 from stream.outcome import Outcome
+from stream.processor.census import Census
+from stream.processor.deadlines import Deadlines
 from stream.processor.residents import UNKNOWN_MS, Resident
 from stream.processor.scoring import Scorer
 from stream.rules.engine import Case, Engine
 from stream.rules.rule import RuleSet
-from stream.rules.schedule import NEVER_MS, Schedule
-from stream.segments.named import PROSPECTS, segment_of
-from stream.segments.population import Histograms, Thresholds
-from stream.segments.reviews import next_review_ms
-from stream.segments.tiers import PROSPECT, tier_of, why
-from stream.state.memory import Memory, Population
+from stream.rules.schedule import NEVER_MS
+from stream.state.memory import Memory
 from stream.state.messages import Seen
 from stream.state.orders import Applied
 from stream.state.profile import Profile, Standing
-from stream.state.purchases import Purchases
 
 HISTORY_HOLD_MS = 3_600_000
 """How long after the last imported record of a customer its past is taken as complete. Shorter: a slow import of unsorted
@@ -61,7 +55,6 @@ class _Kind(NamedTuple):
 
 _CHANGED = Applied.CHANGED
 """Names of this module are found three times as fast as members of an `enum.Enum`."""
-_PROSPECT = Standing(PROSPECT, PROSPECTS)
 _ORDERS = (Purchase, Refund, Cancellation)
 _CARTS = (Purchase, CartAdded, CartRemoved, CartViewed)
 
@@ -69,23 +62,18 @@ _CARTS = (Purchase, CartAdded, CartRemoved, CartViewed)
 class CustomerWork:
     """Everything that happens to single customers, under one shop's settings and rules.
 
-    ``histograms`` is the partition's population, kept current here; ``thresholds`` is set with each epoch;
     ``history_released_ms`` is when the last import said that it was complete.
     """
 
-    def __init__(self, settings: Settings, rules: RuleSet, histograms: Histograms) -> None:
-        self.thresholds: Thresholds | None = None
+    def __init__(self, settings: Settings, rules: RuleSet) -> None:
+        self.census = Census(settings)
         self.history_released_ms = 0
-        self.histograms = histograms
         self.scorer = Scorer(settings)
         self._settings = settings
-        self._spread_ms = settings.timer_spread_ms
         self._engine = Engine(rules, settings)
-        self._schedule = Schedule(rules, settings)
-        self._by_activity = "last_activity" in self._schedule.on_person.any
+        self.deadlines = Deadlines(settings, rules)
         self.timed_by = timed_by(rules, settings)
         """What the due instants of this shop depend on besides the customer."""
-        self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
         self._kinds = {
             kind: _Kind(
                 orders=issubclass(kind, _ORDERS),
@@ -131,7 +119,11 @@ class CustomerWork:
         else:
             out.telemetry.lateness_ms.append(now_ms - time_ms)
             asked = asked and applied is _CHANGED and self._engine.may_answer(event, customer.messages)
-            judged = is_purchase and profile is not None and not self.scorer.is_settled(profile, memory)
+            judged = (
+                is_purchase
+                and profile is not None
+                and not self.scorer.is_settled(profile.recency_days, memory.alert_armed)
+            )
             if judged or asked:
                 if profile is None:
                     profile = self.profile(resident, as_of_ms)
@@ -144,7 +136,7 @@ class CustomerWork:
             resident.settled
             and as_of_ms >= resident.as_of_ms
             and resident.created_ms == customer.person.created_ms
-            and not self._by_activity
+            and not self.deadlines.by_activity
         ):
             if not (
                 orders or moves_cart or (resident.cart_due_ms and resident.forgotten_ms != customer.messages.floor_ms)
@@ -166,7 +158,7 @@ class CustomerWork:
             self.catch_up_calendar(resident, profile, out)
         case = Case(profile, now_ms, self.scorer.score)
         purchases = profile.purchases
-        review_ms = self._next_review(purchases, memory, customer_hash)
+        review_ms = self.deadlines.review_ms(purchases, memory, customer_hash)
         if review_ms <= now_ms:
             out.telemetry.timer_delay_ms.append(now_ms - review_ms)
             visited_ms = -1
@@ -174,12 +166,12 @@ class CustomerWork:
             memory.reviewed_ms = now_ms
             self._count(profile, out)
             self._alert(case, out)
-            review_ms = self._next_review(purchases, memory, customer_hash)
-        timers, timer_ms, cart_ms = self._schedule.due(profile, memory, customer_hash, now_ms)
+            review_ms = self.deadlines.review_ms(purchases, memory, customer_hash)
+        timers, timer_ms, cart_ms = self.deadlines.schedule.due(profile, memory, customer_hash, now_ms)
         if timers:
             out.telemetry.timer_delay_ms.extend([now_ms - timer.due_ms for timer in timers])
             self._publish(self._engine.on_due(case, timers), out)
-        grid_ms = self._next_grid(purchases, memory, customer_hash)
+        grid_ms = self.deadlines.grid_ms(purchases, memory, customer_hash)
         grid_ms = max(grid_ms, held_until_ms)
         ahead_ms = self._settle(resident, now_ms)
         resident.orders_due_ms = UNKNOWN_MS
@@ -194,9 +186,9 @@ class CustomerWork:
         customer = resident.customer
         memory, person = customer.memory, customer.person
         resident.other_due_ms = NEVER_MS
-        if self._schedule.on_person.any:
+        if self.deadlines.schedule.on_person.any:
             instants = (person.created_ms, person.last_activity_ms)
-            resident.other_due_ms = self._schedule.on_person.next_ms(instants, profile, memory, resident.hash)
+            resident.other_due_ms = self.deadlines.schedule.on_person.next_ms(instants, profile, memory, resident.hash)
         ahead_ms = self._settle(resident, profile.as_of_ms)
         due_ms = self._moved_due_ms(resident, profile, True)
         return due_ms if ahead_ms == NEVER_MS else min(due_ms or NEVER_MS, ahead_ms)
@@ -208,7 +200,7 @@ class CustomerWork:
         After downtime, or in imported history, several instants may have passed: each is done as of its own time.
         """
         memory = resident.customer.memory
-        while (grid_ms := self._next_grid(profile.purchases, memory, resident.hash)) <= profile.as_of_ms:
+        while (grid_ms := self.deadlines.grid_ms(profile.purchases, memory, resident.hash)) <= profile.as_of_ms:
             at = profile if grid_ms == profile.as_of_ms else self.profile(resident, grid_ms)
             memory.grid_ms = grid_ms
             before = len(self.scorer.matured)
@@ -219,18 +211,7 @@ class CustomerWork:
     # -- inside
 
     def _judge(self, profile: Profile) -> Standing:
-        purchases, day = profile.purchases, profile.day
-        last_ms = purchases.last_ms
-        if last_ms is None:
-            return _PROSPECT
-        year = purchases.year(day)
-        frequency, monetary_minor = year.frequency, year.monetary_minor
-        recency = max(0, day - last_ms // DAY_MS)
-        tier = tier_of(recency, frequency, monetary_minor / self._major)
-        if self.thresholds is None:
-            return Standing(tier)
-        r, f, m = self.thresholds.scores(day - recency, frequency, monetary_minor)
-        return Standing(tier, segment_of(r, f, m), r, f, m)
+        return self.census.standing(profile.purchases, profile.day)
 
     def _settle(self, resident: Resident, as_of_ms: int) -> int:
         """Notes whether what is found out about due instants now will hold for the events to come.
@@ -257,7 +238,9 @@ class CustomerWork:
         resident.forgotten_ms = messages.floor_ms
         cart_ms = NEVER_MS
         if messages.carts and profile.cart_open:
-            cart_ms = self._schedule.on_cart.next_ms((profile.cart_changed_ms,), profile, memory, resident.hash)
+            cart_ms = self.deadlines.schedule.on_cart.next_ms(
+                (profile.cart_changed_ms,), profile, memory, resident.hash
+            )
         resident.cart_due_ms = 0 if cart_ms == NEVER_MS else cart_ms
         if orders:
             resident.orders_due_ms = self._orders_due_ms(resident, profile)
@@ -267,19 +250,9 @@ class CustomerWork:
         return resident.due_ms
 
     def _orders_due_ms(self, resident: Resident, profile: Profile) -> int:
-        """When something that hangs on the customer's purchases is due: timers, the next review, the next snapshot."""
-        purchases = profile.purchases
-        last_ms, first_ms = purchases.last_ms, purchases.first_ms
-        if last_ms is None or first_ms is None:
-            return NEVER_MS
-        memory, customer_hash = resident.customer.memory, resident.hash
-        expected_day = purchases.expected_next_day
-        instants = (last_ms, first_ms, 0 if expected_day is None else expected_day * DAY_MS)
-        timer_ms = self._schedule.on_orders.next_ms(instants, profile, memory, customer_hash)
-        review_ms = self._next_review(purchases, memory, customer_hash)
-        grid_ms = self._next_grid(purchases, memory, customer_hash)
-        held_until_ms = self._held_until_ms(memory)
-        return min(timer_ms, review_ms, max(held_until_ms, grid_ms))
+        """When something that hangs on the customer's purchases is due."""
+        memory = resident.customer.memory
+        return self.deadlines.on_orders_ms(profile.purchases, memory, resident.hash, self._held_until_ms(memory))
 
     def _ask_rules(self, case: Case, event: Event, record: Record, now_ms: int, out: Outcome) -> None:
         decisions = self._engine.on_event(case, event, lambda: _cause(event, record))
@@ -293,81 +266,18 @@ class CustomerWork:
         history_ms = memory.history_until_ms
         return history_ms + HISTORY_HOLD_MS if history_ms > self.history_released_ms else 0
 
-    def _next_review(self, purchases: Purchases, memory: Memory, customer_hash: int) -> int:
-        last_ms = purchases.last_ms
-        if last_ms is None:
-            return NEVER_MS
-        after_ms = max(memory.reviewed_ms, memory.history_until_ms, last_ms)
-        return next_review_ms(last_ms, after_ms, customer_hash, self._spread_ms, watched=memory.alert_armed) or NEVER_MS
-
-    def _next_grid(self, purchases: Purchases, memory: Memory, customer_hash: int) -> int:
-        first_ms, last_ms = purchases.first_ms, purchases.last_ms
-        if first_ms is None or last_ms is None:
-            return NEVER_MS
-        scorer, after_ms = self.scorer, memory.grid_ms
-        grid_ms = next_grid_ms(customer_hash, max(first_ms, after_ms), scorer.period_ms)
-        return NEVER_MS if grid_ms > last_ms + scorer.interest_ms and not memory.snapshots else grid_ms
-
     def _count(self, profile: Profile, out: Outcome) -> None:
         """Brings the customer's share of the population up to date, and tells of a changed tier or segment."""
         memory = profile.customer.memory
         before = memory.population
-        purchases, standing = profile.purchases, profile.standing
-        last_ms = purchases.last_ms
-        year = purchases.year(profile.day)
-        now = Population(
-            0 if last_ms is None else last_ms // DAY_MS,
-            year.frequency,
-            year.monetary_minor,
-            purchases.cycle_days,
-            standing.tier,
-            standing.segment,
-        )
-        if now == before:
-            return
-        memory.population = now
-        if before is None:
-            self.histograms.count(now, +1)
-        else:
-            self.histograms.move(before, now)
-            if before.tier == now.tier and before.segment == now.segment:
-                return
-        telemetry = out.telemetry
-        if before is None or before.tier != now.tier:
-            telemetry.customers_by_tier[now.tier] += 1
-            if before is not None:
-                telemetry.customers_by_tier[before.tier] -= 1
-        if before is None or before.segment != now.segment:
-            telemetry.customers_by_segment[now.segment] += 1
-            if before is not None:
-                telemetry.customers_by_segment[before.segment] -= 1
-        if before is None and now.tier == PROSPECT:
-            return
-        telemetry.tier_changes[(before.tier if before else "", now.tier)] += 1
-        changed_at = to_text(profile.as_of_ms)
-        recency = profile.recency_days if profile.bought else None
-        out.messages.append(
-            tier_message(
-                TierChange(
-                    change_id=change_id(profile.customer_id, changed_at, now.tier, now.segment),
-                    customer_id=profile.customer_id,
-                    changed_at=changed_at,
-                    tier=now.tier,
-                    previous_tier=before.tier if before else None,
-                    segment=now.segment,
-                    previous_segment=before.segment if before else None,
-                    r=standing.r,
-                    f=standing.f,
-                    m=standing.m,
-                    thresholds_day=None if self.thresholds is None else to_text(self.thresholds.day * DAY_MS)[:10],
-                    reason=why(recency, year.frequency, year.monetary_minor / self._major),
-                )
-            )
-        )
+        now = self.census.count(profile.customer_id, before, profile.purchases, profile.standing, profile.as_of_ms, out)
+        if now is not before:
+            memory.population = now
 
     def _alert(self, case: Case, out: Outcome) -> None:
         """Judges the new score; raises the alert when its conditions hold, and asks the rules that answer it."""
-        cycle = self.thresholds.median_cycle_days if self.thresholds is not None else 0.0
+        thresholds = self.census.thresholds
+        cycle = 0.0 if thresholds is None else thresholds.median_cycle_days
         profile = case.profile
         alert = self.scorer.alert(case, profile.customer.memory, cycle)
         if alert is None:

@@ -18,11 +18,12 @@ from stream.config import Settings
 from stream.events.codec import Decoded, Decoder
 from stream.events.hashing import owner_partition
 from stream.events.instants import DAY_MS, day_of
-from stream.events.kinds import Event
+from stream.events.kinds import Event, Purchase
 from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
 from stream.outcome import Outcome
 from stream.processor.browsing import Browsing
+from stream.processor.buying import Buying
 from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
 from stream.processor.epochs import DayClosed, Epoch, contribution_message, decode_epoch, in_days
@@ -78,8 +79,9 @@ class Partition:
         self._event_clock = settings.clock == "event"
         topics = (*settings.input_topics, settings.topic_repartition)
         self._slot = {topic: slot for slot, topic in enumerate(topics)}
-        self._work = CustomerWork(settings, rules, Histograms())
+        self._work = CustomerWork(settings, rules)
         self._browsing = Browsing(rules, settings)
+        self._buying = Buying(rules, settings, self._work)
         self._due = DueIndex()
         self._record = PartitionRecord()
         self._epoch_day: int | None = None
@@ -99,9 +101,9 @@ class Partition:
         self._record_touched = False
         own = self._store.get(PARTITION_KEY)
         self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
-        self._work.histograms = Histograms()
+        self._work.census.histograms = Histograms()
         self._recovered = {}
-        self._due.rebuild(self._recover_customers(self._work.histograms, self._recovered))
+        self._due.rebuild(self._recover_customers(self._work.census.histograms, self._recovered))
         if self._event_clock and self._record.closed_day is not None:
             self._now_ms = (self._record.closed_day + 1) * DAY_MS
         elif now_ms:
@@ -172,7 +174,7 @@ class Partition:
         if self._epoch_day is not None and epoch.day < self._epoch_day:
             return
         self._epoch_day = epoch.day
-        self._work.thresholds = epoch.thresholds
+        self._work.census.thresholds = epoch.thresholds
         self._work.scorer.follow(epoch.model)
 
     def commit(self) -> None:
@@ -186,7 +188,7 @@ class Partition:
 
     def rollback(self) -> None:
         """What was returned since the last commit never happened: state is as the store has it."""
-        histograms = self._work.histograms
+        histograms = self._work.census.histograms
         changed = [(resident.key, resident.customer.memory.population) for resident in self._residents.touched]
         changed += [(key, head(value).population) for key, value in self._residents.extended.items()]
         for key, population in changed:
@@ -225,7 +227,7 @@ class Partition:
 
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Number of customers by tier and by segment."""
-        return self._work.histograms.tiers, self._work.histograms.segments
+        return self._work.census.histograms.tiers, self._work.census.histograms.segments
 
     def source_offsets(self) -> dict[str, int]:
         """Last applied offset by source topic, as the customers' records had it when the state was recovered."""
@@ -258,6 +260,8 @@ class Partition:
         young, extended, store = residents.young, residents.extended, self._store
         ways = {} if self._history_only else self._browsing.ways  # in history who is busy stays decoded
         extend = self._browsing.extended
+        buy = self._buying.extended
+        buys = Purchase if self._buying.is_open and not self._history_only else None
         slots, set_due = self._slot, self._due.set
         late_ms = out.telemetry.lateness_ms
         own_clocks = self._history_only
@@ -278,14 +282,20 @@ class Partition:
                 slot = slots.get(topic, 0)
                 resident = young.get(customer_id)
                 if resident is None:
-                    if short is not None:
+                    if short is not None or type(event) is buys:
                         key = key_of(customer_id)
                         value = extended.get(key) or store.get(key)
-                        if value is not None and (done := extend(value, event, short, slot, offset)) is not None:
+                        if value is None:
+                            done = None
+                        elif short is not None:
+                            done = extend(value, event, short, slot, offset)
+                        else:
+                            done = buy(value, event, slot, offset, now_ms, out)  # type: ignore[arg-type]
+                        if done is not None:
                             extended[key], due_ms = done
                             late_ms.append(now_ms - event.time_ms)
                             happened.append((topic, event.kind))
-                            if short.moves_due:
+                            if short is None or short.moves_due:
                                 set_due(key, due_ms)
                             continue
                     resident = residents.find(customer_id) or self._stranger(event, record, out)
@@ -412,7 +422,7 @@ class Partition:
         self._contribute(out)
         self._record.closed_day = day
         self._record_touched = True
-        contribution = DayClosed(partition=self._number, day=day, histograms=self._work.histograms)
+        contribution = DayClosed(partition=self._number, day=day, histograms=self._work.census.histograms)
         out.messages.append(contribution_message(contribution))
 
     def _contribute(self, out: Outcome) -> None:

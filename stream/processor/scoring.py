@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream.actions.alert import Alert, alert_id
 from stream.actions.decision import Explanation, ScoreRef
 from stream.churn.alerts import decide
-from stream.churn.calendar import interest_ms, period_ms
+from stream.churn.calendar import interest_ms
 from stream.churn.examples import Example
 from stream.churn.explain import reasons, sentence
 from stream.churn.features import NAMES, vector
@@ -31,8 +31,7 @@ class Scorer:
         self._horizon_days = settings.churn_horizon_days
         self._model: FrozenModel | None = None
         self._model_day: str | None = None
-        self.period_ms = period_ms(self._horizon_days)
-        self.interest_ms = interest_ms(self._horizon_days)
+        self._interest_ms = interest_ms(self._horizon_days)
         self.matured: list[Example] = []
         self._reviewed_before = settings.churn_quiet_days > TURNING_DAYS[0] + 1
         self._latest: tuple[Profile | None, tuple[float, ...]] = (None, ())
@@ -75,19 +74,17 @@ class Scorer:
             if example is not None:
                 self.matured.append(example)
         last_ms = profile.last_purchase_ms
-        if last_ms is not None and now_ms <= last_ms + self.interest_ms:
+        if last_ms is not None and now_ms <= last_ms + self._interest_ms:
             values, model = self._values(profile), self._model
             score = UNSCORED if model is None else self._probability(model, values)
             waiting.append(take(profile, model, self._horizon_days, (values, score)).encode())
         memory.snapshots = waiting[-MOST_OPEN:]
 
-    def is_settled(self, profile: Profile, memory: Memory) -> bool:
-        """Whether `alert` need not be asked after a purchase: it has just been made, so there is no alert, and whoever is
-        armed already stays so. Before there can be an alert, a review scores the customer anew."""
-        last_ms = profile.purchases.last_ms
-        if last_ms is None or not memory.alert_armed:
-            return False
-        return self._reviewed_before and profile.day - last_ms // DAY_MS < self._settings.churn_quiet_days
+    def is_settled(self, recency_days: int, armed: bool) -> bool:
+        """Whether `alert` need not be asked after a purchase of so many days ago: it is fresh, so there is no alert, and whoever
+        is armed already stays so. Before there can be an alert, a review scores the customer anew."""
+        fresh = self._reviewed_before and recency_days < self._settings.churn_quiet_days
+        return self._model is None or (armed and fresh)
 
     def alert(self, case: Case, memory: Memory, cycle_days: float) -> Alert | None:
         """Judges a new score and remembers it; the alert, if it is one.

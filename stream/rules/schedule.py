@@ -7,6 +7,7 @@ anchor moves (a purchase, another cart), the old occurrence is gone and a new on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -37,6 +38,26 @@ ON_PERSON = ("profile_created", "last_activity")
 ON_CART = ("cart_changed",)
 
 
+class Fired(Protocol):
+    """What the schedule needs of the decisions about a customer; see `stream.state.memory.Memory`."""
+
+    @property
+    def fired(self) -> dict[str, tuple[str, int]]:
+        """Timer rule id → (last occurrence decided, when it was due)."""
+
+    @property
+    def history_until_ms(self) -> int:
+        """Up to when timers never fire."""
+
+
+class Ordered(Protocol):
+    """Whoever knows how the last order is named."""
+
+    @property
+    def last_order_name(self) -> str:
+        """Names the last order in occurrences."""
+
+
 class Timers:
     """Timer rules that hang on the same part of a customer: on some of its instants, the anchors."""
 
@@ -55,7 +76,7 @@ class Timers:
             spread = (hash64(customer_id) ^ rule_hash) % spread_ms if spread_ms else 0
             yield rule_id, at_ms + offset_ms + spread
 
-    def next_ms(self, instants: Sequence[int], profile: Profile, memory: Memory, customer_hash: int) -> int:
+    def next_ms(self, instants: Sequence[int], orders: Ordered, memory: Fired, customer_hash: int) -> int:
         """When the earliest occurrence that is still to be decided is due; `NEVER_MS`: there is none.
 
         ``instants`` are what the anchors stand for, 0 when there is none.
@@ -71,7 +92,7 @@ class Timers:
                 due_ms += (customer_hash ^ rule_hash) % spread_ms
             if history_ms < due_ms < earliest_ms:
                 done = fired.get(rule_id)
-                if done is None or (due_ms > done[1] and done[0] != occurrence(self._anchors[anchor], profile)):
+                if done is None or (due_ms > done[1] and done[0] != occurrence(self._anchors[anchor], at_ms, orders)):
                     earliest_ms = due_ms
         return earliest_ms
 
@@ -134,8 +155,8 @@ class Schedule:
                 continue
             done = fired.get(rule_id)
             if done is None:
-                named = occurrence(_ANCHORS[anchor], profile) if due_ms <= until_ms else ""
-            elif due_ms <= done[1] or done[0] == (named := occurrence(_ANCHORS[anchor], profile)):
+                named = occurrence(_ANCHORS[anchor], at_ms, profile) if due_ms <= until_ms else ""
+            elif due_ms <= done[1] or done[0] == (named := occurrence(_ANCHORS[anchor], at_ms, profile)):
                 continue
             if due_ms <= until_ms:
                 found.append(Due(due_ms, rule_id, named))
@@ -147,17 +168,17 @@ class Schedule:
         return found, next_ms, cart_ms
 
 
-def occurrence(anchor: str, profile: Profile) -> str:
-    """What a silence or an expectation is named by: the same name, the same occurrence."""
+def occurrence(anchor: str, at_ms: int, orders: Ordered) -> str:
+    """What a silence or an expectation since an anchor is named by: the same name, the same occurrence."""
     match anchor:
         case "last_purchase" | "expected_purchase":
-            return profile.last_order_name
+            return orders.last_order_name
         case "first_purchase":
             return "first"
         case "cart_changed":
-            return f"cart-{profile.cart_changed_ms}"
+            return f"cart-{at_ms}"
         case "last_activity":
-            return f"activity-{profile.last_activity_ms}"
+            return f"activity-{at_ms}"
         case _:
             return "profile"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stream.state.part import NOTHING, AtRest, empty, part
+from stream.state.part import NO_ITEMS, NOTHING, AtRest, empty, part
 
 
 class Population(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -48,6 +48,12 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
         """There is a ``population``; told without opening it."""
         population: object = self._population
         return population is not None and population != NOTHING
+
+    @property
+    def has_snapshots(self) -> bool:
+        """There are ``snapshots``; told without opening them."""
+        snapshots: object = self._snapshots
+        return bool(snapshots) and snapshots != NO_ITEMS
 
     @part
     def fired(self) -> dict[str, tuple[str, int]]:  # type: ignore[empty-body]

@@ -22,6 +22,8 @@ AtRest = msgspec.Raw
 """Type of the field behind a part, for the decoder. The field is the part's name with an underscore before it."""
 NOTHING = AtRest(b"\xc0")
 """``None`` at rest."""
+NO_ITEMS = AtRest(b"\x90")
+"""An empty list at rest."""
 DAMAGE = (msgspec.DecodeError, LookupError, TypeError, ValueError, OverflowError, struct.error)
 """What bytes that are no record of ours, or a damaged one, raise on the way."""
 

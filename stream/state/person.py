@@ -168,8 +168,7 @@ class Person(msgspec.Struct, array_like=True, gc=False):
             if day == self.active_day and self.active_bits:
                 return
         if day > self.active_day:
-            shift = day - self.active_day
-            self.active_bits = (self.active_bits << shift | 1) & ALL_DAYS if shift < ACTIVE_DAYS else 1
+            self.active_bits = later_activity(self.active_bits, day - self.active_day)
             self.active_day = day
         elif self.active_day - day < ACTIVE_DAYS:
             self.active_bits |= 1 << (self.active_day - day)
@@ -187,6 +186,11 @@ class Person(msgspec.Struct, array_like=True, gc=False):
         put(complaints, key, (opened, resolved))
         if len(complaints) > MOST_COMPLAINTS:
             del complaints[min(complaints, key=lambda k: (max(complaints[k]), k))]
+
+
+def later_activity(bits: int, days: int) -> int:
+    """``active_bits`` with activity so many days after the newest that they know of."""
+    return (bits << days | 1) & ALL_DAYS if days < ACTIVE_DAYS else 1
 
 
 def keep_answer(answers: list[Answer], answer: Answer) -> None:

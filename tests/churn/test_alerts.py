@@ -13,7 +13,6 @@ from stream.events.instants import DAY_MS
 from stream.processor.scoring import Scorer
 from stream.segments.reviews import next_review_ms
 from stream.state.customer import Customer
-from stream.state.memory import Memory
 from stream.state.profile import Profile
 from tests.churn.shop import customer_with
 
@@ -75,6 +74,8 @@ def test_a_customer_above_the_threshold_from_the_start_never_alerts() -> None:
 def test_whoever_is_armed_and_has_just_bought_needs_no_score(orders: list[tuple[int, int]]) -> None:
     """No score could alert or disarm them, so a purchase asks for none; within the quiet days only, and only when armed."""
     scorer, settings = Scorer(Settings()), Settings()
+    assert scorer.is_settled(0, False), "without a model there is no score at all"
+    scorer.follow(model())
     for silence in range(20):
         profile = Profile("c", customer_with(orders), (orders[-1][0] + silence) * DAY_MS)
         decisions = [
@@ -82,12 +83,12 @@ def test_whoever_is_armed_and_has_just_bought_needs_no_score(orders: list[tuple[
             for probability in (0.0, 0.5, 0.7, 0.71, 1.0)
             for judge in (model(), model("too few labels"))
         ]
-        settled = scorer.is_settled(profile, Memory(alert_armed=True))
+        settled = scorer.is_settled(profile.recency_days, True)
 
         assert (silence < settings.churn_quiet_days) == settled
         assert not settled or all(decision.armed and not decision.alert for decision in decisions)
-        assert not scorer.is_settled(profile, Memory(alert_armed=False))
-    assert not scorer.is_settled(Profile("c", Customer(), 0), Memory(alert_armed=True))
+        assert not scorer.is_settled(profile.recency_days, False)
+    assert not scorer.is_settled(Profile("c", Customer(), 0).recency_days, True)
 
 
 @pytest.mark.parametrize("spread_ms", [0, DAY_MS])
@@ -103,8 +104,9 @@ def test_a_review_comes_between_a_purchase_that_needs_no_score_and_the_first_ale
 
 
 def _unscored(quiet_days: int) -> bool:
-    profile = Profile("c", customer_with(ONCE), ONCE[-1][0] * DAY_MS)
-    return Scorer(make_settings(churn_quiet_days=quiet_days)).is_settled(profile, Memory(alert_armed=True))
+    scorer = Scorer(make_settings(churn_quiet_days=quiet_days))
+    scorer.follow(model())
+    return scorer.is_settled(0, True)
 
 
 def test_one_crossing_is_one_alert_and_an_early_one_waits() -> None:
