@@ -1,4 +1,5 @@
-"""The short way of most events: views, searches, visits and additions to the cart, put into the stored record as it is.
+"""The short way of most events: what is done in the shop short of buying, and what is said to it that needs no answer, put
+into the stored record as it is.
 
 Such an event adds a row to the log of messages and moves no timer but that of the cart, so a few bytes of the record change and
 nobody has to decode it: what takes time is to touch memory, and this touches one piece of it. Whatever is out of the ordinary
@@ -22,24 +23,32 @@ from stream.processor.customers import timed_by
 from stream.rules.engine import NO_RULE, Engine
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS, Schedule
-from stream.state.customer import WAYS, Customer, Way, encode
+from stream.state.customer import WAYS, Customer, Way, encode, voice
 from stream.state.layout import HEAD
-from stream.state.messages import BEFORE_CARTS, ROW, Trace, product_code
-from stream.state.packed import ID, find
+from stream.state.messages import (
+    BEFORE_CARTS,
+    ROW,
+    Trace,
+    baskets_without,
+    cart_group,
+    carts_without,
+    is_filled,
+    product_code,
+)
+from stream.state.packed import ID
+from stream.state.part import DAMAGE
 from stream.state.person import ACTIVE_DAYS, ALL_DAYS
 
 MOST_MESSAGES = 1_024
 """Messages of a customer up to which there is a short way. Fewer: shops that remember many have none; more: longer tables of
 headers for hardly anybody."""
 
-_VIEWED, _CART_ADDED = int(Trace.VIEWED), int(Trace.CART_ADDED)
-_TRACES = (int(Trace.NONE), _VIEWED, _CART_ADDED)
+_VIEWED, _CART_ADDED, _CART_SET = int(Trace.VIEWED), int(Trace.CART_ADDED), int(Trace.CART_SET)
 _encode = msgspec.msgpack.Encoder().encode
 _word = Struct("<q").unpack_from
 _pack_row = Struct("<qII").pack
-_pack_group = Struct("<8sBIIq").pack
-_UINT64, _PAIR, _SHORT_TEXT = 0xCF, 0x92, 0xA0 >> 5
-"""MessagePack's marks of a number, an array of two and a text of less than 32 bytes."""
+_UINT64, _PAIR, _SHORT_TEXT, _SHORT_BIN = 0xCF, 0x92, 0xA0 >> 5, 0xC4
+"""MessagePack's marks of a number, an array of two, a text of less than 32 bytes and bytes that are less than 256."""
 _NO_CARTS = b"\xc4\x00"
 _HEAD_AT = 4
 _PREFIX = encode(Customer())[:_HEAD_AT]
@@ -63,6 +72,8 @@ class Short(NamedTuple):
     way: Way
     least_views: int
     """Views of its product without which no rule on it holds; `NO_RULE`: there is none."""
+    may_be_answered: bool
+    """There are rules on it, and the event is all that they look at."""
     moves_due: bool
 
 
@@ -74,22 +85,24 @@ class Browsing:
         self._most = settings.memory_messages
         self._timed_by = timed_by(rules, settings)
         self._schedule = Schedule(rules, settings)
-        self.ways: Mapping[type[Event], Short] = self._ways(Engine(rules, settings))
+        self._engine = Engine(rules, settings)
+        self.ways: Mapping[type[Event], Short] = self._ways(self._engine)
         """The kinds that may go the short way."""
 
     def _ways(self, engine: Engine) -> dict[type[Event], Short]:
         if "last_activity" in self._schedule.on_person.any:
             return {}  # then everything moves timers
         found = {
-            kind: Short(way, engine.least_views(kind.kind), way.trace >= _CART_ADDED) for kind, way in WAYS.items()
+            kind: Short(way, engine.least_views(kind.kind), engine.looks_at_events(kind.kind), way.trace >= _CART_ADDED)
+            for kind, way in WAYS.items()
+            if way.change is None and way.by_customer
         }
         return {
             kind: short
             for kind, short in found.items()
-            if short.way.change is None
-            and short.way.by_customer
-            and short.way.trace in _TRACES
-            and (short.least_views == NO_RULE or (short.least_views and short.way.trace == _VIEWED))
+            if short.least_views == NO_RULE
+            or short.may_be_answered
+            or (short.least_views and short.way.trace == _VIEWED)
         }
 
     def extended(self, value: bytes, event: Any, short: Short, topic: int, offset: int) -> tuple[bytes, int] | None:
@@ -126,45 +139,57 @@ class Browsing:
         message = digest64(event.message_id)
         if value.find(message, ids_at, ids_end) >= 0:
             return None
-        (content, seed, _, _, _, trace), least_views, _ = short
+        (content, seed, said, _, _, _, trace), least_views, may_be_answered, moves_due = short
+        if may_be_answered and self._engine.may_answer(event, None):
+            return None
         product = 0
         if trace == _VIEWED:
             product = product_code(event.product_id)
             if least_views > 0 and value[rows_at + ROW - 4 : rows_end : ROW].count(product & 0xFF) + 1 >= least_views:
                 return None
-        carts, rest_at = b"", rows_end
+        gone = b""
         oldest = (time_ms - self._oldest_ms) << 8
         if count >= self._most or _word(value, rows_at)[0] < oldest:
             start = rows_at
             while start < rows_end and (_word(value, start)[0] < oldest or rows_end - start >= self._most * ROW):
                 start += ROW
-            gone = (start - rows_at) // ROW
+            left = (start - rows_at) // ROW
             if not value.startswith(_NO_CARTS, rows_end) and rest_ms < 0:
                 return None  # an older Winback wrote it, and the long way finds out what waits besides the cart
             if value[rows_at:start:ROW].strip(BEFORE_CARTS):
-                if not value.startswith(_NO_CARTS, rows_end):
-                    return None  # what leaves may be of the cart
-                carts, rest_at = _without_baskets(value, rows_end + 2, value[ids_at : ids_at + gone * ID])
-            count -= gone
+                gone = value[ids_at : ids_at + left * ID]
+            count -= left
             rows_at = start
-            ids_at += gone * ID
+            ids_at += left * ID
             floor_ms = _word(value, start - ROW)[0] >> 8
             floor_id = value[ids_at - ID : ids_at]
-        if trace == _CART_ADDED:
-            line = event.line
-            cart_ms = self._cart_due_ms(value, event)
-            size = value[rows_end + 1]
-            if rest_ms < 0 or cart_ms < 0 or not line.quantity or value[rows_end] != 0xC4:
-                return None
-            group = _pack_group(message, 1, product_code(line.product_id), line.quantity, line.price_minor)
-            column = _bin(size + len(group)) + value[rows_end + 2 : rows_end + 2 + size] + group
-            if carts:
-                carts = column + carts[len(_NO_CARTS) :]
-            else:
-                carts, rest_at = column, rows_end + 2 + size
-            due_ms = min(rest_ms, cart_ms)
-            if due_ms == NEVER_MS:
-                due_ms = 0
+        columns, rest_at = b"", rows_end
+        if gone or moves_due:
+            carts_at, carts_end = _column(value, rows_end)
+            baskets_at, rest_at = _column(value, carts_end)
+            carts, baskets = value[carts_at:carts_end], value[baskets_at:rest_at]
+            if gone:
+                baskets = baskets_without(baskets, gone)
+                kept = carts_without(carts, gone)
+                if not moves_due and kept != carts:
+                    return None  # the cart's timer may go with what leaves
+                carts = kept
+            if moves_due:
+                lines = event.lines if trace == _CART_SET else (event.line,)
+                carts = (b"" if trace == _CART_SET else carts) + cart_group(message, trace, lines)
+                cart_ms = self._cart_due_ms(value, event) if is_filled(carts) else NEVER_MS
+                if rest_ms < 0 or cart_ms < 0:
+                    return None
+                due_ms = min(rest_ms, cart_ms)
+                if due_ms == NEVER_MS:
+                    due_ms = 0
+            columns = _bin(len(carts)) + carts + _bin(len(baskets)) + baskets
+        voice_at, told = len(value), b""
+        if said is not None:
+            try:
+                voice_at, told = voice(value, said, event, message)
+            except DAMAGE:
+                return None  # there it is told
         body = crc32(_encode(content(event)), seed) or 1
         if offset >= 0:
             stamps[topic] = offset
@@ -194,8 +219,9 @@ class Browsing:
                 _ROWS[count],
                 value[rows_at:rows_end],
                 _pack_row(time_ms << 8 | trace, body, product),
-                carts,
-                value[rest_at:],
+                columns,
+                value[rest_at:voice_at],
+                told,
             )
         ), due_ms
 
@@ -225,12 +251,7 @@ def _is_decided(value: bytes, rule_id: bytes, due_ms: int) -> bool:
     return False
 
 
-def _without_baskets(value: bytes, baskets_at: int, messages: bytes) -> tuple[bytes, int]:
-    """No carts, and the baskets of a record without those of the oldest messages; and where they end in the record."""
-    size, start = value[baskets_at + 1], baskets_at + 2
-    if value[baskets_at] != 0xC4:
-        size, start = size << 8 | value[start], start + 1
-    end = start + size
-    while start < end and find(messages, value[start : start + ID]) >= 0:
-        start += ID + 1 + 4 * value[start + ID]
-    return _NO_CARTS + _bin(end - start) + value[start:end], end
+def _column(value: bytes, at: int) -> tuple[int, int]:
+    """Where the bytes of a column start and end, by its header."""
+    start = at + (2 if value[at] == _SHORT_BIN else 3)
+    return start, start + int.from_bytes(value[at + 1 : start], "big")

@@ -104,8 +104,16 @@ class Engine:
             return NO_RULE
         return min(ready.least_views if ready.needs_more else 0 for ready in triggered)
 
-    def may_answer(self, event: Event, messages: MessageLog) -> bool:
-        """Whether any rule on this kind of event may hold, told with little work: most events end here."""
+    def looks_at_events(self, kind: str) -> bool:
+        """Whether there are rules on a kind of event, and none of them looks at anything but the event."""
+        triggered = self._on_event.get(kind)  # type: ignore[call-overload]
+        return bool(triggered) and not any(ready.needs_more for ready in triggered)
+
+    def may_answer(self, event: Event, messages: MessageLog | None) -> bool:
+        """Whether any rule on this kind of event may hold, told with little work: most events end here.
+
+        Where `looks_at_events`, the messages don't matter.
+        """
         for ready in self._on_event.get(event.kind, ()):  # type: ignore[call-overload]
             if not ready.needs_more:
                 try:
@@ -113,8 +121,10 @@ class Engine:
                         return True
                 except ConditionError:
                     return True
-            elif ready.least_views <= 0 or (
-                (product := product_of(event)) and messages.may_have_views_of(product, ready.least_views)
+            elif (
+                ready.least_views <= 0
+                or messages is None
+                or ((product := product_of(event)) and messages.may_have_views_of(product, ready.least_views))
             ):
                 return True
         return False

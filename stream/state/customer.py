@@ -21,7 +21,7 @@ from stream.state.memory import Memory, Population
 from stream.state.messages import MessageLog, Seen, Trace, product_code
 from stream.state.orders import Applied, OrderBook
 from stream.state.packed import ID
-from stream.state.part import DAMAGE, AtRest, empty, part, unreadable
+from stream.state.part import DAMAGE, NOTHING, AtRest, empty, part, unreadable
 from stream.state.person import Answer, Person, keep_answer
 
 VERSION = 3
@@ -52,7 +52,7 @@ class Customer(msgspec.Struct, gc=False):
 
     def apply(self, event: Event, settings: Settings) -> Applied | Seen:
         """Folds an event into the facts, once; says what became of it. Never looks at decisions or clocks."""
-        content, seed, change, has_own_identity, by_customer, trace = WAYS[type(event)]
+        content, seed, said, change, has_own_identity, by_customer, trace = WAYS[type(event)]
         time_ms = event.time_ms
         message = digest64(event.message_id)
         body = crc32(_encode(content(event)), seed) or 1
@@ -64,7 +64,9 @@ class Customer(msgspec.Struct, gc=False):
             if seen is not _NEW and (seen is not _BEYOND_LOG or not has_own_identity):
                 return seen
         applied = _CHANGED
-        if change is not None:
+        if said is not None:
+            said(self.person, event, message)
+        elif change is not None:
             applied = change(self, event, message, settings)
             if applied is _BEYOND_BOOK:
                 return applied
@@ -110,30 +112,25 @@ def _cancel(c: Customer, e: kinds.Cancellation, message: bytes, s: Settings) -> 
     return c.orders.cancel(digest64(e.order_id), e.time_ms, memory_days=s.memory_days, memory_orders=s.memory_orders)
 
 
-def _nps(c: Customer, e: kinds.NpsGiven, message: bytes, s: Settings) -> Applied:
-    keep_answer(c.person.speaks().nps, Answer(e.time_ms, message, float(e.score)))
-    return _CHANGED
+def _nps(person: Person, e: kinds.NpsGiven, message: bytes) -> None:
+    keep_answer(person.speaks().nps, Answer(e.time_ms, message, float(e.score)))
 
 
-def _csat(c: Customer, e: kinds.CsatGiven, message: bytes, s: Settings) -> Applied:
-    keep_answer(c.person.speaks().csat, Answer(e.time_ms, message, float(e.score)))
-    return _CHANGED
+def _csat(person: Person, e: kinds.CsatGiven, message: bytes) -> None:
+    keep_answer(person.speaks().csat, Answer(e.time_ms, message, float(e.score)))
 
 
-def _reviewed(c: Customer, e: kinds.Reviewed, message: bytes, s: Settings) -> Applied:
+def _reviewed(person: Person, e: kinds.Reviewed, message: bytes) -> None:
     if e.rating:
-        keep_answer(c.person.speaks().ratings, Answer(e.time_ms, message, e.rating))
-    return _CHANGED
+        keep_answer(person.speaks().ratings, Answer(e.time_ms, message, e.rating))
 
 
-def _complaint_opened(c: Customer, e: kinds.ComplaintOpened, message: bytes, s: Settings) -> Applied:
-    c.person.open_complaint(hash64(e.complaint_id), e.time_ms)
-    return _CHANGED
+def _complaint_opened(person: Person, e: kinds.ComplaintOpened, message: bytes) -> None:
+    person.open_complaint(hash64(e.complaint_id), e.time_ms)
 
 
-def _complaint_resolved(c: Customer, e: kinds.ComplaintResolved, message: bytes, s: Settings) -> Applied:
-    c.person.resolve_complaint(hash64(e.complaint_id), e.time_ms)
-    return _CHANGED
+def _complaint_resolved(person: Person, e: kinds.ComplaintResolved, message: bytes) -> None:
+    person.resolve_complaint(hash64(e.complaint_id), e.time_ms)
 
 
 def _identified(c: Customer, e: kinds.Identified, message: bytes, s: Settings) -> Applied:
@@ -155,21 +152,25 @@ def _outcome(c: Customer, e: kinds.Outcome, message: bytes, s: Settings) -> Appl
     return _CHANGED
 
 
-_CHANGES: dict[type[Event], Callable[[Customer, Any, bytes, Settings], Applied]] = {
-    kinds.Purchase: _purchase,
-    kinds.OrderUpdated: _purchase,
-    kinds.Refund: _refund,
-    kinds.Cancellation: _cancel,
+Said = Callable[[Person, Any, bytes], None]
+"""Takes an event with a message id into a person's feedback, and into nothing else."""
+_SAID: dict[type[Event], Said] = {
     kinds.NpsGiven: _nps,
     kinds.CsatGiven: _csat,
     kinds.Reviewed: _reviewed,
     kinds.ComplaintOpened: _complaint_opened,
     kinds.ComplaintResolved: _complaint_resolved,
+}
+_CHANGES: dict[type[Event], Callable[[Customer, Any, bytes, Settings], Applied]] = {
+    kinds.Purchase: _purchase,
+    kinds.OrderUpdated: _purchase,
+    kinds.Refund: _refund,
+    kinds.Cancellation: _cancel,
     kinds.Identified: _identified,
     kinds.ConsentChanged: _consent,
     kinds.Outcome: _outcome,
 }
-"""What each kind of event changes besides the log of messages."""
+"""What each kind of event changes besides the log of messages, for those that don't only say something (`_SAID`)."""
 
 _HAS_OWN_IDENTITY = (kinds.Purchase, kinds.Refund, kinds.Cancellation)
 """Kinds that the order book can tell from a repeat even when the message log has forgotten their id."""
@@ -213,6 +214,7 @@ class Way(NamedTuple):
     """The fields that make up the content."""
     seed: int
     """Where the checksum starts: an NPS answer of 5 and a CSAT answer of 5 have the same fields."""
+    said: Said | None
     change: Callable[[Customer, Any, bytes, Settings], Applied] | None
     has_own_identity: bool
     by_customer: bool
@@ -223,6 +225,7 @@ def _way(kind: type[Event]) -> Way:
     return Way(
         content=attrgetter(*(name for name in kind.__struct_fields__ if name not in _NOT_CONTENT)),
         seed=crc32(kind.kind.encode()),
+        said=_SAID.get(kind),
         change=_CHANGES.get(kind),
         has_own_identity=issubclass(kind, _HAS_OWN_IDENTITY),
         by_customer=kind in _DONE_BY_CUSTOMER,
@@ -275,6 +278,22 @@ class _StoredHead(msgspec.Struct, array_like=True, gc=False):
     memory: _MemoryHead
 
 
+class _StoredVoice(msgspec.Struct, array_like=True, gc=False):
+    """As `_Stored`, with nothing opened: to find the feedback, which is the last."""
+
+    version: int
+    head: AtRest
+    ids: AtRest
+    rows: AtRest
+    carts: AtRest
+    baskets: AtRest
+    memory: AtRest
+    orders: AtRest
+    traits: AtRest
+    consent: AtRest
+    voice: AtRest
+
+
 class Head(NamedTuple):
     """All of a record that an index or a population is rebuilt from, without the rest."""
 
@@ -294,6 +313,7 @@ _orders, _parts = attrgetter("_orders"), attrgetter("_traits", "_consent", "_voi
 """At rest or open, as they are."""
 _decoder = msgspec.msgpack.Decoder(_Stored)
 _head = msgspec.msgpack.Decoder(_StoredHead)
+_voice = msgspec.msgpack.Decoder(_StoredVoice)
 _version = msgspec.msgpack.Decoder(_Version)
 
 
@@ -326,6 +346,14 @@ def encode(customer: Customer) -> bytes:
             *_parts(person),
         )
     )
+
+
+def voice(value: bytes, said: Said, event: Event, message: bytes) -> tuple[int, bytes]:
+    """Where the feedback starts in an encoded record of this version, which ends with it, and the feedback with one event more."""
+    at_rest = _voice.decode(value).voice
+    person = Person(0, 0, 0, 0, NOTHING, NOTHING, at_rest)
+    said(person, event, message)
+    return len(value) - len(at_rest), _encode(_parts(person)[-1])
 
 
 def head(value: bytes) -> Head:

@@ -226,18 +226,8 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         is_now = _word(rows, -ROW)[0] >> 8 <= now_ms  # then all that is kept counts
         content: dict[int, tuple[int, int]] = {}
         for at, first, after in _groups(carts, _LINE.size):
-            if not is_now and not start <= find(self.ids, carts[at : at + ID]) < end:
-                continue
-            removes = carts[first - 1] & _REMOVES
-            for product, pieces, price_minor in _lines(carts[first:after]):
-                quantity, price = content.get(product, (0, 0))
-                if not removes:
-                    if pieces:
-                        content[product] = (quantity + pieces, price_minor or price)
-                elif quantity > pieces:
-                    content[product] = (quantity - pieces, price)
-                else:
-                    content.pop(product, None)
+            if is_now or start <= find(self.ids, carts[at : at + ID]) < end:
+                _change(content, carts, first, after)
         items = sum(quantity for quantity, _ in content.values())
         value = sum(quantity * price for quantity, price in content.values())
         return Cart(items, min(value, MOST_CART_MINOR), changed_ms)
@@ -281,15 +271,13 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
             self.carts = b""
         if not lines:
             return
-        if len(lines) > MOST_LINES:
-            lines = kept_lines(lines)
         if trace == _BOUGHT:
+            lines = kept_lines(lines)
             self.baskets += message + _BYTES[len(lines)] + _codes(lines)
             if len(self.baskets) > MOST_BASKETS * (_GROUP + _CODE):
                 self._trim_baskets()
         else:
-            count = len(lines) | _REMOVES if trace == _CART_REMOVED else len(lines)
-            self.carts += message + _BYTES[count] + _packed(lines)
+            self.carts += cart_group(message, trace, lines)
 
     def _keep_lines(self, at: int, message: bytes, trace: int, lines: Sequence[Line]) -> None:
         """As `_keep_newest_lines`, for the message at any position."""
@@ -329,10 +317,8 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         if self.carts or self.baskets:
             leaving = rows[:after:ROW]
             if leaving.strip(BEFORE_CARTS):
-                if self.carts and find(ids[:end], self.carts[:ID]) >= 0:
-                    self.carts = self._select(self.carts, _LINE.size, gone)
-                if self.baskets and find(ids[:end], self.baskets[:ID]) >= 0:
-                    self.baskets = self._select(self.baskets, _CODE, gone)
+                self.carts = carts_without(self.carts, ids[:end])
+                self.baskets = baskets_without(self.baskets, ids[:end])
         self.floor_ms = _word(rows, after - ROW)[0] >> 8
         self.floor_id = ids[end - ID : end]
         self.ids = ids[end:]
@@ -351,6 +337,54 @@ def _groups(groups: bytes, width: int) -> Iterator[tuple[int, int, int]]:
 
 def _resets(traces: bytes) -> bool:
     return _CART_SET in traces or _BOUGHT in traces
+
+
+def carts_without(carts: bytes, gone: bytes) -> bytes:
+    """Cart lines without those of the oldest messages, whose ids ``gone`` has."""
+    return _without(carts, _LINE.size, gone)
+
+
+def baskets_without(baskets: bytes, gone: bytes) -> bytes:
+    """Baskets without those of the oldest messages, whose ids ``gone`` has."""
+    return _without(baskets, _CODE, gone)
+
+
+def _without(groups: bytes, width: int, gone: bytes) -> bytes:
+    at = 0
+    while at < len(groups) and find(gone, groups[at : at + ID]) >= 0:
+        at += _GROUP + (groups[at + ID] & ~_REMOVES) * width
+    return groups[at:]
+
+
+def cart_group(message: bytes, trace: int, lines: Sequence[Line]) -> bytes:
+    """What is kept of the lines of a message that adds to a cart, takes out of it or sets it."""
+    if not lines:
+        return b""
+    kept = kept_lines(lines)
+    count = len(kept) | _REMOVES if trace == _CART_REMOVED else len(kept)
+    return message + _BYTES[count] + _packed(kept)
+
+
+def is_filled(carts: bytes) -> bool:
+    """Whether something is in the cart, when all of the groups count."""
+    content: dict[int, tuple[int, int]] = {}
+    for _, first, after in _groups(carts, _LINE.size):
+        _change(content, carts, first, after)
+    return bool(content)
+
+
+def _change(content: dict[int, tuple[int, int]], carts: bytes, first: int, after: int) -> None:
+    """Puts one group into what a cart contains: product → (pieces, price of one)."""
+    removes = carts[first - 1] & _REMOVES
+    for product, pieces, price_minor in _lines(carts[first:after]):
+        quantity, price = content.get(product, (0, 0))
+        if not removes:
+            if pieces:
+                content[product] = (quantity + pieces, price_minor or price)
+        elif quantity > pieces:
+            content[product] = (quantity - pieces, price)
+        else:
+            content.pop(product, None)
 
 
 def _holds(codes: bytes, code: bytes) -> bool:

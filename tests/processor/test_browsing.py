@@ -1,4 +1,4 @@
-"""The short way of browsing events against the long one: the same bytes, the same messages, the same due instants."""
+"""The short way of browsing and feedback against the long one: the same bytes, the same messages, the same due instants."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stream.actions.message import Stream
 from stream.config import Settings
+from stream.events.codec import Decoder
 from stream.events.instants import DAY_MS, parse_ms, to_text
 from stream.events.record import BACKFILL_HEADER, Record
 from stream.processor import Partition
@@ -18,6 +19,7 @@ from stream.processor.partition import PARTITION_KEY
 from stream.rules.loader import load_rules
 from stream.rules.rule import RuleSet
 from stream.state.customer import decode, encode, head
+from stream.testing import message
 
 NOW = parse_ms("2026-03-01T00:00:00Z")
 SETTINGS = Settings(memory_messages=16, memory_orders=16)
@@ -28,16 +30,37 @@ KINDS = (
     "Products Searched",
     "Session Started",
     "Product Removed",
-    "Order Completed",
+    "Cart Viewed",
+    "Checkout Started",
     "NPS Submitted",
+    "Product Reviewed",
+    "CSAT Submitted",
+    "Complaint Opened",
+    "Complaint Resolved",
+    "Order Completed",
 )
-PROPERTIES: dict[str, dict[str, Any]] = {
-    "Product Viewed": {"product_id": "tea", "price": 3},
-    "Product Added": {"product_id": "tea", "price": 3, "quantity": 2},
-    "Product Removed": {"product_id": "tea", "quantity": 1},
-    "Order Completed": {"revenue": 12, "products": [{"product_id": "tea", "price": 3}]},
-    "NPS Submitted": {"score": 3},
-}
+
+
+def properties_of(name: str, product: str, quantity: int, number: int) -> dict[str, Any]:
+    """Properties of an event; the number stands for whatever else may differ between two of a name."""
+    line = {"product_id": product, "price": 3, "quantity": quantity}
+    match name:
+        case "Product Viewed" | "Product Added" | "Product Removed":
+            return line
+        case "Cart Viewed" | "Checkout Started":
+            return {"products": [line, {"product_id": "cup", "quantity": number % 2}][: number % 3]}
+        case "NPS Submitted":
+            return {"score": number % 11}
+        case "CSAT Submitted":
+            return {"score": 1 + number % 5}
+        case "Product Reviewed":
+            return {"product_id": product, "rating": str(number % 6)} if number % 6 else {"product_id": product}
+        case "Complaint Opened" | "Complaint Resolved":
+            return {"complaint_id": f"c{number % 3}"}
+        case "Order Completed":
+            return {"revenue": 12, "products": [{"product_id": "tea", "price": 3}], "order_id": f"o{number}"}
+        case _:
+            return {}
 
 
 class Played:
@@ -81,7 +104,7 @@ class Played:
 _STEP = st.tuples(
     st.lists(
         st.tuples(
-            st.sampled_from(KINDS[:4] * 3 + KINDS),
+            st.sampled_from(KINDS[:7] * 2 + KINDS),
             st.sampled_from("ab"),
             st.sampled_from((0, 1, 1, 60_000, 3 * 3_600_000, -3_600_000)),
             st.sampled_from(("tea", "tea", "tea", "pot")),
@@ -106,10 +129,7 @@ def _play(rules: RuleSet, steps: list[Any], *, short: bool) -> Played:
             at_ms += after_ms
             number += 1
             message = f"m{repeats}" if repeats < 3 else f"n{number}"
-            properties = dict(PROPERTIES.get(name, {}))
-            if "product_id" in properties:
-                properties["product_id"] = product
-                properties["quantity"] = quantity
+            properties = properties_of(name, product, quantity, repeats)
             headers = ((BACKFILL_HEADER, b"1"),) if is_history else ()
             events.append((headers, {
                 "type": "track", "event": name, "messageId": message, "userId": customer,
@@ -135,6 +155,33 @@ def test_it_is_known_what_waits_besides_the_cart(steps: list[Any]) -> None:
     waiting = [decode(value) for key, value in shop.store.items() if key != PARTITION_KEY]
 
     assert all(customer.rest_due_ms >= 0 for customer in waiting if customer.timed_by)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "goes"),
+    [
+        ("NPS Submitted", 7, True),
+        ("NPS Submitted", 6, False),
+        ("Product Reviewed", 3, True),
+        ("Product Reviewed", 2, False),
+        ("CSAT Submitted", 2, True),
+        ("CSAT Submitted", 1, False),
+        ("Complaint Opened", 0, True),
+        ("Complaint Resolved", 0, False),
+        ("Product Removed", 0, True),
+        ("Cart Viewed", 2, True),
+        ("Checkout Started", 0, True),
+    ],
+)
+def test_only_what_a_rule_answers_goes_the_long_way(name: str, number: int, goes: bool) -> None:
+    """Contented answers and changed carts take the short way; an answer that somebody is to be called about doesn't."""
+    shop = _play(RULES, [([("Product Added", "a", 0, "tea", 3, 2, False)], 0, False)], short=True)
+    event = message(name, "a", to_text(NOW + 1), message_id="m", **properties_of(name, "tea", 1, number))
+    decoded: Any = Decoder(SETTINGS).decode(Record("browses", 0, 1, NOW + 1, None, orjson.dumps(event)))
+    browsing = shop.partition._browsing
+    short = browsing.ways.get(type(decoded))
+
+    assert goes is (short is not None and browsing.extended(shop.store[b"a"], decoded, short, 0, 1) is not None)
 
 
 def test_the_sixth_look_at_a_product_is_asked_about() -> None:
