@@ -231,3 +231,16 @@ def test_a_cart_with_nothing_in_it_waits_for_nothing(quantity: int) -> None:
 
     assert shops[0].seen() == shops[1].seen()
     assert (head(shops[1].store[b"a"]).next_due_ms == NOW + DAY_MS + 2 * 3_600_000) is bool(quantity)
+
+
+@pytest.mark.parametrize("searches", [14, 15, 16])
+def test_nothing_waits_for_a_cart_that_leaves_the_memory(searches: int) -> None:
+    """The message that filled the cart leaves on the short way's watch; an earlier one that did may leave before."""
+    steps = [([("Products Searched", "a", 0, "tea", 3, 0, False)], 0, False)]
+    steps += [([("Cart Viewed", "a", 0, "tea", 6, 0, False)], DAY_MS, False)]
+    steps += [([("Product Added", "a", 0, "tea", 4, 1, False)], 1_000, False)]
+    steps += [([("Products Searched", "a", 0, "tea", 5 + n, 1, False)], 1_000, False) for n in range(searches)]
+    shops = [_play(RULES, steps, short=short) for short in (False, True)]
+
+    assert shops[0].seen() == shops[1].seen()
+    assert (head(shops[1].store[b"a"]).next_due_ms == NOW + DAY_MS + 1_000 + 2 * 3_600_000) is (searches < 16)
