@@ -22,19 +22,19 @@ ATTEMPT_HEADER = "winback-redrive-attempt"
 _SPECVERSION = ("ce_specversion", b"1.0")
 _SOURCE = ("ce_source", SOURCE.encode())
 _CONTENT_TYPE = ("content-type", b"application/json")
+_PUBLISHED = Stream.ACTIONS, "com.winback.action.v1"
+_SUPPRESSED = Stream.SUPPRESSIONS, "com.winback.suppression.v1"
+"""Where a decision goes, and the CloudEvents type it has there."""
 _encoder = msgspec.json.Encoder()
 
 
 def decision_message(decision: Decision) -> Message:
     """A decision for its topic: actions when published, suppressions otherwise."""
-    published = decision.verdict == "publish"
-    stream = Stream.ACTIONS if published else Stream.SUPPRESSIONS
+    stream, kind = _PUBLISHED if decision.verdict == "publish" else _SUPPRESSED
     extra: Headers = (("ce_expirytime", decision.expires_at.encode()),)
     if decision.cause.message_id:
         extra = (*extra, ("ce_causationid", decision.cause.message_id.encode()))
-    headers = _headers(
-        decision.action_id, f"com.winback.{stream.value[:-1]}.v1", decision.decided_at, decision.customer_id
-    )
+    headers = _headers(decision.action_id, kind, decision.decided_at, decision.customer_id)
     return Message(stream, decision.customer_id.encode(), _encoder.encode(decision), headers + extra)
 
 

@@ -110,8 +110,9 @@ def vector(profile: Profile, horizon_days: int) -> tuple[float, ...]:
     seen_since = silence - log1p(max(0, today - active_ms // DAY_MS) if active_ms else NEVER_DAYS)
     nps = rating = complaints = 0.0
     if person.voice is not None:
-        nps = profile.last_nps - 7.0 if profile.last_nps >= 0 else 0.0
-        rating = profile.last_rating - 4.0 if profile.last_rating > 0.0 else 0.0
+        answer, stars = profile.last_nps, profile.last_rating
+        nps = answer - 7.0 if answer >= 0 else 0.0
+        rating = stars - 4.0 if stars > 0.0 else 0.0
         complaints = log1p(profile.open_complaints)
     return (
         *bought,

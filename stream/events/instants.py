@@ -43,16 +43,22 @@ def to_text(ms: int) -> str:
     """
     if not _FIRST_MS <= ms <= _LAST_MS:
         return f"{ms}ms"
-    # What happens in one step mostly says the same now, and its instants are of a few minutes, hence both caches.
+    # What happens in one step mostly says the same now, and its instants are of a few days, hence both caches.
     minute, rest = divmod(ms, 60_000)
+    day, minute = divmod(minute, 1440)
     second, fraction = divmod(rest, 1000)
-    return f"{_minute(minute)}{second:02d}.{fraction:03d}Z" if fraction else f"{_minute(minute)}{second:02d}Z"
+    if fraction:
+        return f"{_date(day)}{_MINUTES[minute]}{second:02d}.{fraction:03d}Z"
+    return f"{_date(day)}{_MINUTES[minute]}{second:02d}Z"
 
 
-@lru_cache(maxsize=256)
-def _minute(minute: int) -> str:
-    # isoformat is several times as fast as strftime
-    return datetime.fromtimestamp(minute * 60, UTC).isoformat()[:17]
+@lru_cache(maxsize=1024)
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * 86_400, UTC).isoformat()[:10]
+
+
+_MINUTES = tuple([f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1440)])
+"""How each minute of a day is written, up to the seconds."""
 
 
 def day_of(ms: int) -> int:

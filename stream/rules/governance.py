@@ -30,11 +30,11 @@ def _identifier(rule: Rule, customer_id: str, customer: Customer, now_ms: int, e
 def _consent(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
     if rule.channel == "none":
         return _NOBODY
-    default = s.consent_default == "opt_out"
-    allowed = customer.person.may_contact(rule.channel, default)
     said = [c for c in (rule.channel, "*") if c in customer.person.consent]
-    ground = f"said about {' and '.join(said)}" if said else f"nothing said, the default is {s.consent_default}"
-    return Verdict(check="consent_missing", passed=allowed, detail=ground)
+    if not said:
+        return _SILENT[s.consent_default]
+    allowed = customer.person.may_contact(rule.channel, default=False)
+    return Verdict(check="consent_missing", passed=allowed, detail=f"said about {' and '.join(said)}")
 
 
 def _cooldown(rule: Rule, customer_id: str, customer: Customer, now_ms: int, expires_ms: int, s: Settings) -> Verdict:
@@ -63,6 +63,12 @@ _KNOWN = Verdict(check="missing_identifier", passed=True, detail="is known by an
 _REACHABLE = Verdict(check="missing_identifier", passed=True, detail=_ANONYMOUS)
 _UNREACHABLE = Verdict(check="missing_identifier", passed=False, detail=_ANONYMOUS)
 _NOBODY = Verdict(check="consent_missing", passed=True, detail="nobody is contacted")
+_SILENT = {
+    default: Verdict(
+        check="consent_missing", passed=default == "opt_out", detail=f"nothing said, the default is {default}"
+    )
+    for default in ("opt_in", "opt_out")
+}
 _FIRST = Verdict(check="cooldown", passed=True, detail="no earlier action of this rule counts")
 _OUTSIDE = Verdict(check="frequency_cap", passed=True, detail="this rule is outside the cap")
 
