@@ -1,6 +1,6 @@
 """Settings: every knob of Winback with its default, unit and meaning, in one frozen object.
 
-Nothing here reads the environment: `stream.app.read_settings` and the command line do. The table in the docs is generated
+Nothing here reads the environment: `stream.environment.read_settings` and the command line do. The table in the docs is generated
 from `SETTINGS`, and `problems` checks all values at once.
 """
 

@@ -69,6 +69,17 @@ def dead_letter(record: Record, rejected: Rejected) -> Message:
     return Message(Stream.DEAD_LETTERS, record.key, record.value, record.headers + where, source_topic=record.topic)
 
 
+def when_who_which(message: Message) -> tuple[str, str, str]:
+    """Time, customer and id of a message of ours, read off its headers.
+
+    >>> headers = _headers("t-1", "com.winback.tier.v1", "2026-01-31T00:00:00Z", "ana")
+    >>> when_who_which(Message(Stream.TIERS, b"ana", b"{}", headers))
+    ('2026-01-31T00:00:00Z', 'ana', 't-1')
+    """
+    _, (_, message_id), _, _, (_, time), (_, customer_id), *_ = message.headers
+    return time.decode(), customer_id.decode(), message_id.decode()
+
+
 def _headers(message_id: str, kind: str, time: str, customer_id: str) -> Headers:
     return (
         _SPECVERSION,

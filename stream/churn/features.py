@@ -83,6 +83,9 @@ FEATURES: tuple[Feature, ...] = (
 """The columns of `vector`, in order."""
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+BIAS = "bias"
+"""The constant input of the model: the intercept is learnt like any weight."""
+COLUMNS: tuple[str, ...] = (*NAMES, BIAS)
 LAYOUT: int = zlib.crc32(",".join(NAMES).encode()) & 0xFFFF
 """Tells vectors of this layout from those of another version, in snapshots and checkpoints."""
 

@@ -8,7 +8,6 @@ weights, so one pass is as good as a batch fit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,7 @@ from numpy.typing import NDArray
 from river import base, compose, linear_model, optim
 from river.utils.vectordict import VectorDict
 
-from stream.churn.features import FEATURES, NAMES
-
-BIAS = "bias"
-"""The constant input: the intercept is learnt like any weight."""
-COLUMNS: tuple[str, ...] = (*NAMES, BIAS)
+from stream.churn.features import BIAS, COLUMNS, FEATURES, NAMES
 
 PRIOR_VARIANCE = 0.3
 """Variance of a weight (per `Feature.scale`) before any label. Larger: the first labels of a small shop are over-read;
@@ -125,8 +120,3 @@ class Learner:
         """
         self._regression._weights = VectorDict(dict(zip(COLUMNS, weights, strict=True)))  # noqa: SLF001
         self._laplace.covariance = covariance.copy()
-
-
-def river_version() -> str:
-    """Version of the installed River."""
-    return metadata.version("river")

@@ -6,17 +6,21 @@ A pure fold: the same examples give the same weights, wherever and however often
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.churn.examples import Example, unpack
-from stream.churn.features import FEATURES, LAYOUT, NAMES
-from stream.churn.learner import COLUMNS, Learner, river_version
+from stream.churn.features import COLUMNS, FEATURES, LAYOUT, NAMES
 from stream.churn.model import FrozenModel
 from stream.churn.quality import Prequential
 from stream.config import Settings
+
+if TYPE_CHECKING:
+    from stream.churn.learner import Learner
 
 RARE_SHARE = 20
 """One in this many of ``churn_min_labels`` must be of the rarer class before a score is trusted: with 200, that is 10
@@ -73,7 +77,7 @@ class Trainer:
         self._min_labels = settings.churn_min_labels
         self.refused = ""
         """Why the last `restore` started afresh, empty when it didn't. For the log: the model learns again."""
-        self._learner = Learner(self._horizon_days)
+        self._made: Learner | None = None
         self._moments = _Moments()
         self._quality = Prequential()
         self._learnt_day = 0
@@ -105,7 +109,7 @@ class Trainer:
 
     def freeze(self, day: int) -> FrozenModel:
         """The version that holds from the start of UTC day ``day``."""
-        *scaled, bias = self._learner.weights
+        *scaled, bias = self._learner.weights if self.labels else (0.0,) * len(COLUMNS)
         weights = [weight / feature.scale for weight, feature in zip(scaled, FEATURES, strict=True)]
         means = self._moments.means.tolist()
         average = [(mean - feature.centre) for mean, feature in zip(means, FEATURES, strict=True)]
@@ -187,8 +191,17 @@ class Trainer:
 
     # -- inside
 
+    @property
+    def _learner(self) -> Learner:
+        if self._made is None:
+            # River takes 2 s of CPU to import, which history without a label does without.
+            from stream.churn.learner import Learner
+
+            self._made = Learner(self._horizon_days)
+        return self._made
+
     def _forget_all(self) -> None:
-        self._learner = Learner(self._horizon_days)
+        self._made = None
         self._moments = _Moments()
         self._quality = Prequential()
         self._learnt_day = 0
@@ -207,3 +220,8 @@ class Trainer:
 
 def _canonical(example: Example) -> tuple[int, str]:
     return example.time_ms, example.customer
+
+
+def river_version() -> str:
+    """Version of the installed River."""
+    return metadata.version("river")

@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from stream.app import read_settings
+from stream.environment import read_settings
 from stream.errors import TransientError, WinbackError
 from stream.events.money import EXPONENT_OF
 

@@ -18,7 +18,6 @@ from rich.console import Console
 
 from stream.adapters.broker import EmbeddedBroker
 from stream.adapters.broker.node import check_port, free_ports
-from stream.app import read_settings
 from stream.commands.demo_shop import ShopPlay, shop_settings
 from stream.commands.demo_show import Show
 from stream.commands.demo_stage import Screen, begin_anew, perform
@@ -26,6 +25,7 @@ from stream.commands.demo_summary import in_words
 from stream.commands.demo_topics import Taker, TopicReader, make_topics
 from stream.commands.live import export_svg
 from stream.config import Settings
+from stream.environment import read_settings
 from stream.errors import WinbackError
 from stream.worker import set_up_logging
 

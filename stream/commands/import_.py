@@ -16,9 +16,9 @@ from rich.console import Console
 from stream.adapters.files_import import Plan, Ready, Summary, prepared, run
 from stream.adapters.files_mapping import Columns, MappingError, Spot, flags, from_spots, load
 from stream.agents.connection import client_options
-from stream.app import read_settings
 from stream.commands.produce import file_progress, make_topics
 from stream.config import Settings
+from stream.environment import read_settings
 from stream.worker import set_up_logging
 
 SOME_REJECTED = 3

@@ -21,8 +21,8 @@ from stream.adapters.files_routing import route, topic_names
 from stream.adapters.files_send import BulkSender
 from stream.agents.connection import client_options
 from stream.agents.topics import ensure_topics
-from stream.app import read_settings
 from stream.config import Settings
+from stream.environment import read_settings
 from stream.errors import BrokerUnavailable
 from stream.worker import set_up_logging
 

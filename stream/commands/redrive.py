@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from stream.agents.redrive import Letter, Redriven, read_letters, redrive_letters
-from stream.app import read_settings
+from stream.environment import read_settings
 from stream.errors import ConfigurationError
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from stream.adapters.rates import load_rates
-from stream.app import read_settings
+from stream.environment import read_settings
 from stream.errors import ConfigurationError
 from stream.events.instants import parse_ms
 from stream.replay import Replay, sensible_processes

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stream.app import read_settings
+from stream.environment import read_settings
 from stream.rules.loader import load_rules
 from stream.rules.rule import Before, OnAlert, Rule, Since
 from stream.rules.rule_file import duration_text

@@ -10,9 +10,9 @@ import click
 import uvloop
 from rich.console import Console
 
-from stream.app import read_settings
 from stream.commands.restoring import show_restoring
 from stream.config import SETTINGS
+from stream.environment import read_settings
 from stream.errors import ConfigurationError
 from stream.events.instants import parse_ms
 from stream.worker import run_worker, set_up_logging

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from stream.actions.codec import when_who_which
 from stream.actions.message import Message, Stream
 from stream.outcome import Telemetry
 from stream.replay.spill import Block, Spill, in_order
@@ -33,22 +34,7 @@ COUNTS = (
 )
 
 
-class _Decided(msgspec.Struct):
-    decided_at: str
-    customer_id: str
-    action_id: str = ""
-    alert_id: str = ""
-
-
-class _Changed(msgspec.Struct):
-    changed_at: str
-    customer_id: str
-    change_id: str
-
-
 _keys_and_rows = msgspec.msgpack.Decoder(tuple[list[Any], list[bytes]]).decode
-_decided = msgspec.json.Decoder(_Decided).decode
-_changed = msgspec.json.Decoder(_Changed).decode
 
 
 class Figures(msgspec.Struct):
@@ -92,12 +78,8 @@ class Outputs:
         if message.stream is Stream.DEAD_LETTERS:
             key, value = _dead_letter_line(message), b""
             self._counts["dead_letters"][_header(message, "dlq-reason")] += 1
-        elif message.stream is Stream.TIERS:
-            change = _changed(value)
-            key = (change.changed_at, change.customer_id, change.change_id)
         else:
-            decided = _decided(value)
-            key = (decided.decided_at, decided.customer_id, decided.action_id or decided.alert_id)
+            key = when_who_which(message)
         self._spills[message.stream.value].add(key, value, len(value) or len(key))
 
     def count(self, telemetry: Telemetry) -> None:

@@ -116,7 +116,6 @@ def together(job: Job, parts: Sequence[Slice], progress: Progress) -> tuple[list
     merges: list[_Merge] = []
     missing = set(job.files)
     with crew_of(job.processes, _work, job) as crew:
-        # Only now: River's import takes seconds, in which the others begin to read.
         lockstep = Lockstep(job.settings, job.processes)
         while missing:
             for number, message in crew.heard():

@@ -7,7 +7,7 @@ import sys
 
 import uvloop
 
-from stream.app import read_settings
+from stream.environment import read_settings
 from stream.worker import run_worker, set_up_logging
 from tests.agents.counting import counting_core
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stream.agents.connection import client_options
-from stream.app import read_settings
+from stream.environment import read_settings
 from stream.errors import ConfigurationError
 
 

@@ -6,7 +6,7 @@ import os
 
 import uvloop
 
-from stream.app import read_settings
+from stream.environment import read_settings
 from stream.worker import run_worker, set_up_logging
 from tests.bench._rfm_core import rfm_core
 

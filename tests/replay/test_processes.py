@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -122,3 +124,19 @@ def test_what_a_process_meets_with_is_told(tmp_path: Path) -> None:
             Replay(SETTINGS, load_rules(), processes=processes, work=tmp_path) as run,
         ):
             run.run([file])
+
+
+def test_a_history_without_labels_waits_for_neither_faust_nor_river(tmp_path: Path) -> None:
+    """Both take seconds of CPU to import, and such a history needs neither."""
+    order = message("Order Completed", "ana", "2026-01-01T08:00:00Z", message_id="m-1", order_id="o-1", revenue=20.0)
+    (tmp_path / "events.jsonl").write_bytes(orjson.dumps(order))
+    script = (
+        "import sys; from stream.cli import main; "
+        "main(['replay', 'events.jsonl', '--out', 'result'], standalone_mode=False); "
+        "print(sorted({'faust', 'river'} & sys.modules.keys()))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert told.stdout.splitlines()[-1] == "[]"
+    assert (tmp_path / "result" / "summary.json").is_file()

@@ -24,7 +24,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream.app import read_settings
+from stream.environment import read_settings
 from stream.worker import run_worker, set_up_logging
 
 ORDERS = ("die-half-way", "die-before-commit", "fail-before-commit", "die-after-commit")
