@@ -14,7 +14,6 @@ import json as json_module
 import re
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from rich.table import Table
 from stream.config import Settings
 from stream.events.hashing import owner_partition
 from stream.events.instants import to_text
-from tests.bench._events import events
+from tests.bench._events import events, ranked_keys
 from tests.bench._rig import PARTITIONS, BenchFailed, create_topics, describe, machine, pinned_broker, say
 from tests.bench._shop_worker import give_past, shop_settings, until_ready, worker
 from tests.bench._warm import warm_shop
@@ -34,13 +33,20 @@ from tests.bench._warm import warm_shop
 GOALS_MS = {("exactly_once", 10_000): 250.0, ("at_least_once", 10_000): 50.0}
 """p99 by (delivery, events a second)."""
 _SEND_SECONDS = 0.005
-"""Between two sends: a shop's senders together. Longer: a delay of our own; shorter: the sender needs the broker's core."""
-_WARM_UP_SECONDS = 15.0
+"""Between two sends, as a producer's `linger.ms` (Kafka's default is 5), and counted like it. Longer: a delay of our own; shorter:
+the sender needs the broker's core."""
+_WARM_UP_SECONDS = 30.0
+"""Shorter: the broker's JVM still compiles, on the core on which it has to answer."""
+_MAKING_SECONDS = 15e-6
+"""An event is made in this time at most; longer: a wait for nothing, shorter: the load begins with events that are old."""
 _DRAIN_SECONDS = 10.0
 _MESSAGE_ID = re.compile(rb'"messageId":"([^"]+)"')
 _INPUTS = ("purchases", "browses", "feedback", "profiles", "outcomes")
 _FEWEST = 100
 """Decisions without which percentiles mean nothing."""
+
+_Row = tuple[tuple[str, int], bytes, bytes, bytes | None]
+"""Topic and partition, key, value, and the message's id if it may be the cause of a decision."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,47 +137,51 @@ async def _send(
 ) -> float:
     """Sends at a steady rate; the longest time that a send was late, in ms."""
     total = int(rate * (_WARM_UP_SECONDS + seconds))
-    owners: dict[bytes, int] = {}
-    plain = Settings()
-    own_topic = {getattr(plain, f"topic_{kind}"): getattr(settings, f"topic_{kind}") for kind in _INPUTS}
     warm_up = int(rate * _WARM_UP_SECONDS)
+    starts_at = time.time() + 1 + total * _MAKING_SECONDS
+    rows = _rows(settings, total, customers, starts_at, _WARM_UP_SECONDS + seconds, seed)
+    await asyncio.sleep(max(0.0, starts_at - time.time()))
     late = 0.0
     async with AIOKafkaProducer(
         bootstrap_servers=settings.broker.removeprefix("kafka://"), max_batch_size=1 << 20, linger_ms=0
     ) as producer:
-        rows = _rows(total, customers, (_WARM_UP_SECONDS + seconds) / 86_400, seed)
-        began, number = time.monotonic(), 0
+        began, number, slot = time.monotonic(), 0, 0
         while number < total:
+            slot += 1
+            await asyncio.sleep(max(0.0, began + slot * _SEND_SECONDS - time.monotonic()))
             behind = time.monotonic() - began - number / rate
-            if behind < 0:
-                await asyncio.sleep(max(_SEND_SECONDS, -behind))
-                continue
             if number >= warm_up:
                 late = max(late, behind - _SEND_SECONDS)
+            slot = max(slot, int((time.monotonic() - began) / _SEND_SECONDS))
             batches: dict[tuple[str, int], Any] = {}
-            for _ in range(min(total - number, max(1, int(behind * rate) + 1))):
-                topic, key, value = next(rows)
-                topic = own_topic[topic]
-                owner = owners.get(key)
-                if owner is None:
-                    owner = owners[key] = owner_partition(key, PARTITIONS)
-                batch = batches.get((topic, owner))
+            for goal, key, value, name in rows[number : min(total, number + int(behind * rate) + 1)]:
+                batch = batches.get(goal)
                 if batch is None:
-                    batch = batches[topic, owner] = producer.create_batch()
+                    batch = batches[goal] = producer.create_batch()
                 if batch.append(timestamp=None, key=key, value=value) is None:
-                    await producer.send_batch(batch, topic, partition=owner)
-                    batch = batches[topic, owner] = producer.create_batch()
+                    await producer.send_batch(batch, goal[0], partition=goal[1])
+                    batch = batches[goal] = producer.create_batch()
                     batch.append(timestamp=None, key=key, value=value)
-                if topic == settings.topic_feedback and number >= warm_up and (named := _MESSAGE_ID.search(value)):
-                    due_at[named[1]] = began + number / rate
+                if name is not None and number >= warm_up:
+                    due_at[name] = began + number / rate
                 number += 1
             for (topic, owner), batch in batches.items():
                 await producer.send_batch(batch, topic, partition=owner)
     return late * 1000
 
 
-def _rows(count: int, customers: int, days: float, seed: int) -> Iterator[tuple[str, bytes, bytes]]:
-    return events(count, customers=customers, first=to_text(int(time.time() * 1000)), days=days, seed=seed)
+def _rows(settings: Settings, count: int, customers: int, starts_at: float, seconds: float, seed: int) -> list[_Row]:
+    """The load, made before it is sent: making it takes as long as sending it, on the core that the broker needs."""
+    plain = Settings()
+    own_topic = {getattr(plain, f"topic_{kind}"): getattr(settings, f"topic_{kind}") for kind in _INPUTS}
+    owners = {key: owner_partition(key, PARTITIONS) for key in ranked_keys(customers)}
+    goals = {(topic, owner): (own_topic[topic], owner) for topic in own_topic for owner in range(PARTITIONS)}
+    made = events(count, customers=customers, first=to_text(int(starts_at * 1000)), days=seconds / 86_400, seed=seed)
+    rows: list[_Row] = []
+    for topic, key, value in made:
+        named = _MESSAGE_ID.search(value) if topic == plain.topic_feedback else None
+        rows.append((goals[topic, owners[key]], key, value, named[1] if named is not None else None))
+    return rows
 
 
 async def _read(settings: Settings, due_at: dict[bytes, float], waits_ms: list[float], sent: asyncio.Event) -> None:
