@@ -202,15 +202,16 @@ def build_app(
     )
 
     @app.agent(sources, name="route")
-    async def route(chunks: Any) -> None:
+    async def route(fetches: Any) -> None:
         """Brings each chunk to the runner of its partition."""
-        chunk: Chunk
-        async for chunk in chunks:
-            # Faust takes an event whose agent raises for done: an agent must not.
-            try:
-                shell.deliver(chunk)
-            except Exception:
-                _log.exception("a chunk of %s could not be delivered; it is read again", chunk.topic)
+        chunks: list[Chunk]
+        async for chunks in fetches:
+            for chunk in chunks:
+                # Faust takes an event whose agent raises for done: an agent must not.
+                try:
+                    shell.deliver(chunk)
+                except Exception:
+                    _log.exception("a chunk of %s could not be delivered; it is read again", chunk.topic)
 
     @app.on_partitions_revoked.connect(weak=False)
     async def revoked(app: Any, partitions: set[TP], **kwargs: Any) -> None:
