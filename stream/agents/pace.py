@@ -50,24 +50,35 @@ class Pace(Protocol):
 
 
 class WallPace:
-    """Live: records as they come, timers by the wall clock; the two take turns, so that neither starves the other."""
+    """Live: records as they come, timers by the wall clock.
+
+    What is due is fired in the same step as the records that wait, since it would delay them by a transaction of its own.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ticked = False
         self.timers_off = False
         """Set by the runner while the processor fails at its timers: the records go on."""
+        self.apart = False
+        """Set by the runner while it looks for a record that can't be processed or written, so that none gets the blame for a
+        timer: the two take turns then, and neither starves the other."""
 
     def next(self, processor: Processor, inbox: Inbox, most: int) -> Move:
-        """A tick if one is due, else what has arrived."""
+        """What has arrived, else a tick if one is due."""
         now = self._clock.now_ms()
-        due = processor.next_due_ms()
-        is_due = due is not None and due <= now and not self.timers_off
-        if is_due and not (self._ticked and len(inbox)):
-            return Tick(now)
-        if len(inbox):
+        is_due = self._is_due(processor, now)
+        if len(inbox) and not (is_due and self.apart and not self._ticked):
             return Apply(inbox.peek(most), now)
-        return Wait.RECORDS
+        return Tick(now) if is_due else Wait.RECORDS
+
+    def joins_tick(self, processor: Processor, now_ms: int) -> bool:
+        """Whether a tick belongs into the step that has applied records at ``now_ms``."""
+        return not self.apart and self._is_due(processor, now_ms)
+
+    def _is_due(self, processor: Processor, now_ms: int) -> bool:
+        due = processor.next_due_ms()
+        return due is not None and due <= now_ms and not self.timers_off
 
     def moved(self, move: Move) -> None:
         """Remembers whose turn it was."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
 from faust.types import TP
 
 from stream.agents.epochs import Epochs
+from stream.agents.hold import Hold
 from stream.agents.inbox import Inbox
 from stream.agents.pace import Apply, EventPace, Pace, Tick, Wait, WallPace
 from stream.agents.ports import Clock, Core, Gauges, Processor
@@ -25,17 +26,15 @@ from stream.agents.steps import fire, is_empty, join, refusal
 from stream.agents.store import MemoryStore, Store
 from stream.agents.topics import Layout
 from stream.agents.transactions import PlainWriter, TransactionalWriter, Unwritable, Writer, Written
+from stream.agents.turns import Computing
 from stream.config import Settings
 from stream.errors import ConfigurationError, StateError, TransientError, WinbackError
+from stream.events.record import Record
 from stream.outcome import Outcome
 
 _TIMER_BACKOFF_SECONDS = 10.0
 """After the processor failed at a timer, for which no record can be blamed: the records go on, the timers are tried again
 at this pace, and the worker says so in its log, on ``/ready`` and in a metric."""
-
-_HOLD_SECONDS = 0.5
-"""Longest wait for a topic that is known to have more. Longer: a slow topic delays the others noticeably; shorter: a busy
-broker's next answer (100 ms for an empty topic, more under load) comes too late, and a backlog is applied out of order."""
 
 _FEW = 500
 """A batch of fewer records waits for more, as long as `batch_linger_ms` says. Larger: latency for nothing, because a transaction
@@ -69,6 +68,7 @@ class PartitionRunner(Runner):
         gauges: Gauges,
         epochs: Epochs,
         haste: Haste,
+        computing: Computing,
         until_ms: int | None,
         on_fatal: Callable[[BaseException], None],
         on_due: Callable[[], None],
@@ -85,6 +85,7 @@ class PartitionRunner(Runner):
         self._until_ms = until_ms
         self._on_due = on_due
         self._limit = settings.batch_records
+        self._computing = computing
         self._step_size = StepSize(haste)
         self._pending: list[bytes] = []
         self._look_for_strays = False
@@ -97,9 +98,7 @@ class PartitionRunner(Runner):
         self._store: Store = MemoryStore()
         self.processor: Processor | None = None
         self.pace: Pace = WallPace(clock)
-        self._held_for: frozenset[tuple[str, int]] = frozenset()
-        self._held_since = 0.0
-        self._given_up: frozenset[tuple[str, int]] = frozenset()
+        self._hold = Hold(lambda seconds: asyncio.get_running_loop().call_later(seconds, self.wake))
         self.due_ms: int | None = None
         self.caught_up = False
         self.timers_fail = ""
@@ -188,6 +187,7 @@ class PartitionRunner(Runner):
         self.status.set_busy(len(self.inbox) > 0)
         if isinstance(self.pace, WallPace):
             self.pace.timers_off = self._began < self._timers_from
+            self.pace.apart = self._limit < self._settings.batch_records
             if self._waits_for_slower_topics():
                 return False
         move = self.pace.next(processor, self.inbox, self._most())
@@ -209,29 +209,19 @@ class PartitionRunner(Runner):
         return sum(max(0, (end_of(topic, self.partition) or 0) - at) for topic, at in positions.items())
 
     def _waits_for_slower_topics(self) -> bool:
-        """Wall clock: records wait a moment for a topic that is known to have more, so that a backlog is worked off in the
-        order in which it was written and no topic runs weeks ahead of another (as Kafka Streams does, KIP-695).
-
-        What doesn't come (a tail of transaction markers is nothing to deliver) is waited for once.
-        """
+        """See `Hold`."""
         if not len(self.inbox):
             return False
         missing = self.inbox.missing(lambda topic: self._source.end(topic, self.partition))
-        self._given_up &= missing
-        missing -= self._given_up
-        if not missing:
-            return False
-        if missing != self._held_for:
-            self._held_for, self._held_since = missing, self._began
-            asyncio.get_running_loop().call_later(_HOLD_SECONDS, self.wake)
-        if self._began - self._held_since < _HOLD_SECONDS * 0.99:
-            return True
-        self._given_up |= missing
-        return False
+        return self._hold.wants(missing, self._began)
 
     def _claimed_processor(self) -> Processor:
         assert self.processor is not None, "a runner serves only what it has claimed"
         return self.processor
+
+    def _claimed_writer(self) -> Writer:
+        assert self._writer is not None, "a runner serves only what it has claimed"
+        return self._writer
 
     async def _take_over_epochs(self, processor: Processor) -> None:
         pending, self._pending = self._pending, []
@@ -264,30 +254,20 @@ class PartitionRunner(Runner):
         return False
 
     async def _apply(self, processor: Processor, move: Apply) -> bool:
-        if len(move.batch.records) < _FEW and self._settings.batch_linger_ms and not self._event_clock:
+        self._claimed_writer().prepare()
+        if self._rested and len(move.batch.records) < _FEW and not self._event_clock:
             # A fuller transaction costs the same as this one. While one runs, the next fills up by itself.
             await asyncio.sleep(self._settings.batch_linger_ms / 1000)
-            again = self.pace.next(processor, self.inbox, self._most())
-            move = again if isinstance(again, Apply) else move
-        batch, records, began = move.batch, move.batch.records, time.monotonic()
-        first = (records[0].topic, records[0].offset)
-        try:
-            if self._refused is not None and len(records) == 1 and first == self._refused[:2]:
-                raise self._refused[2]
-            outcome = processor.apply(records, move.now_ms)
-        except (StateError, ConfigurationError):
-            raise
-        except Exception as error:
-            processor.rollback()
-            if len(records) > 1:
-                _log.warning("%s: %r on a batch of %d records; looking for the one", self.name, error, len(records))
-                self._limit = len(records) // 2
-                return True
-            self._check_innocent(processor, move.now_ms)
-            outcome = refusal(records[0], error)
-        spent = time.monotonic() - began
-        self._gauges.observe_batch(len(records), spent)
-        self._step_size.took(len(records), spent)
+        self._rested = False
+        async with self._computing.turn():
+            if not self._event_clock and len(move.batch.records) < self._most():
+                # More has come meanwhile.
+                again = self.pace.next(processor, self.inbox, self._most())
+                move = again if isinstance(again, Apply) else move
+            outcome = self._computed(processor, move)
+        if outcome is None:
+            return True
+        batch, records = move.batch, move.batch.records
         # From here on a failure means claiming again, which finds the records where the last commit left them.
         self.inbox.done(batch)
         self._source.open(self.partition, self.inbox.newly_free())
@@ -300,12 +280,44 @@ class PartitionRunner(Runner):
         except Unwritable as error:
             # Whoever tries can't write it: the record is found by halving, as when the processor raises.
             self._limit = max(1, len(records) // 2)
-            self._refused = (*first, error) if len(records) == 1 else None
+            self._refused = (*_first(records), error) if len(records) == 1 else None
             raise TransientError(str(error)) from error
         self._limit = min(self._limit * 2, self._settings.batch_records)
         for topic, at in batch.offsets.items():
             self._gauges.set_offset(topic, self.partition, at - 1)
         return True
+
+    def _computed(self, processor: Processor, move: Apply) -> Outcome | None:
+        """What becomes of a batch, and of the timers that are due with it; ``None`` if another one is to be tried."""
+        records = move.batch.records
+        try:
+            if self._refused is not None and len(records) == 1 and _first(records) == self._refused[:2]:
+                raise self._refused[2]
+            began = time.monotonic()
+            outcome = processor.apply(records, move.now_ms)
+            spent = time.monotonic() - began
+        except (StateError, ConfigurationError):
+            raise
+        except Exception as error:
+            processor.rollback()
+            if len(records) > 1:
+                _log.warning("%s: %r on a batch of %d records; looking for the one", self.name, error, len(records))
+                self._limit = len(records) // 2
+                return None
+            self._check_innocent(processor, move.now_ms)
+            return refusal(records[0], error)
+        self._gauges.observe_batch(len(records), spent)
+        self._step_size.took(len(records), spent)
+        if isinstance(self.pace, WallPace) and self.pace.joins_tick(processor, move.now_ms):
+            try:
+                join(outcome, fire(processor, move.now_ms))
+            except WinbackError:
+                raise
+            except Exception as error:
+                processor.rollback()
+                self._timers_failed(error)
+                return None
+        return outcome
 
     def _check_innocent(self, processor: Processor, now_ms: int) -> None:
         """Raises if the processor fails without any record too: then nobody's event is to blame, and none is refused."""
@@ -366,7 +378,6 @@ class PartitionRunner(Runner):
         asyncio.get_running_loop().call_later(_TIMER_BACKOFF_SECONDS, self.wake)
 
     async def _commit(self, processor: Processor, outcome: Outcome, offsets: Mapping[TP, int]) -> None:
-        assert self._writer is not None, "a runner serves only what it has claimed"
         if offsets or not is_empty(outcome):
             if self._unmarked:
                 # The broker forgets a deleted topic's offsets. This topic is our own, so what its offset says stays.
@@ -375,7 +386,7 @@ class PartitionRunner(Runner):
             began = time.monotonic()
             rows = self._layout.rows(self.partition, outcome.changed, outcome.messages)
             try:
-                written = await self._writer.write(rows, offsets)
+                written = await self._claimed_writer().write(rows, offsets)
             except Exception as error:
                 self._gauges.count_transaction_failure(type(error).__name__)
                 raise
@@ -412,6 +423,10 @@ class PartitionRunner(Runner):
     def customer(self, customer_id: str) -> dict[str, Any] | None:
         """One customer as of now."""
         return self._claimed_processor().customer(customer_id, self.pace.now_ms())
+
+
+def _first(records: Sequence[Record]) -> tuple[str, int]:
+    return records[0].topic, records[0].offset
 
 
 def _shown(positions: Mapping[str, int]) -> str:

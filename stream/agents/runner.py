@@ -54,6 +54,8 @@ class Runner(abc.ABC):
         self._paused = False
         self._ending = asyncio.Event()
         self._must_seek = True
+        self._rested = False
+        """There was nothing to do before the step that runs."""
         self._sought: set[str] = set()
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -222,6 +224,7 @@ class Runner(abc.ABC):
                 await self._rest()
 
     async def _rest(self) -> None:
+        self._rested = True
         self._quiet.set()
         await self._wake.wait()
 

@@ -25,6 +25,7 @@ from stream.agents.timers import Alarm
 from stream.agents.topic_ids import TopicFacts, topic_facts
 from stream.agents.topics import Layout, ensure_topics
 from stream.agents.transport import BatchConsumer, Chunk
+from stream.agents.turns import Computing
 from stream.config import DAY_MS, Settings
 
 QUIESCE_SECONDS = 30.0
@@ -68,6 +69,7 @@ class Shell:
         self._consumer = consumer
         self._until_ms = until_ms
         self._haste = Haste()
+        self._computing = Computing()
         self._layout: Layout | None = None
         self._runners: dict[int, PartitionRunner] = {}
         self._owner: OwnerRunner | None = None
@@ -202,6 +204,7 @@ class Shell:
             gauges=self.gauges,
             epochs=self._epochs,
             haste=self._haste,
+            computing=self._computing,
             until_ms=self._until_ms,
             on_fatal=self._fail,
             on_due=self._on_change,

@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from itertools import chain
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
+from aiokafka.client import CoordinationType
 from aiokafka.errors import (
     InvalidProducerEpoch,
     KafkaError,
@@ -27,22 +29,33 @@ from aiokafka.errors import (
 )
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
 from faust.types import TP
 
 from stream.agents.connection import MAX_MESSAGE_BYTES, RETRY_BACKOFF_MS, client_options
 from stream.agents.topics import Row, Rows
+from stream.agents.turns import turns
 from stream.config import Settings
 from stream.errors import Fenced, TransientError, WinbackError
 
 _BATCH_BYTES = 512 * 1024
-"""Kafka's record batches are filled up to this: half of what a broker takes by default (1 MiB), because the builder's
-estimate leaves out some header bytes. Small batches cost one round trip each, as a producer sends one at a time per
-partition; larger ones would be refused by topics with the default limit."""
+"""Kafka's record batches of messages are filled up to this: half of what a broker takes by default (1 MiB), because the builder's
+estimate leaves out some header bytes. Larger ones would be refused by topics with the default limit."""
+
+_STATE_BATCH_BYTES = MAX_MESSAGE_BYTES * 3 // 4
+"""And those of the changelog, whose limit is known, up to this. A producer sends one at a time per partition, so small ones cost
+a round trip each: at 2.5 KB a customer, 512 KiB are 200 of them."""
 
 _CLOSE_SECONDS = 10.0
 """How long a clean stop waits for a producer. Nothing is open in it then, so it only has to close its connections."""
 
+_RECENT_STEPS = 4
+"""A transaction begins with the partitions that so many before it wrote to. More: markers where nothing was written; fewer: a step
+with a message for a topic that the last one had none for takes a round trip more."""
+
 _log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer", bound="asyncio.Future[Any]")
 
 
 class Unwritable(WinbackError):
@@ -70,6 +83,9 @@ class Writer(Protocol):
     async def start(self) -> None:
         """Connects; with transactions, fences the partition's former owners."""
 
+    def prepare(self) -> None:
+        """A step is about to be computed and then written: begins whatever doesn't depend on its outcome."""
+
     async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> Written:
         """Returns when all of it is durable; raises when none of it is, or nobody knows."""
 
@@ -81,11 +97,18 @@ class Writer(Protocol):
 
 
 class TransactionalWriter:
-    """`Writer` of exactly-once delivery. ``mark`` is committed as metadata of every offset."""
+    """`Writer` of exactly-once delivery. ``mark`` is committed as metadata of every offset.
+
+    The broker wants to be told which partitions and which group take part before anything is written. That is two questions, and
+    the answers to both are usually there when the step has been computed if they are asked before: for the partitions, those
+    of the last few steps. What is missing then is added in the client's own way; a partition that was asked for and gets nothing
+    only has a transaction marker more.
+    """
 
     def __init__(self, settings: Settings, transactional_id: str, mark: str = "") -> None:
         self.transactional_id = transactional_id
         self._mark = mark
+        self._state_topic = settings.topic_changelog
         self._group = settings.app_id
         self._timeout_seconds = settings.transaction_timeout_ms / 1000
         self._options = producer_options(settings) | {
@@ -93,6 +116,8 @@ class TransactionalWriter:
             "transaction_timeout_ms": settings.transaction_timeout_ms,
         }
         self._producer: AIOKafkaProducer | None = None
+        self._recent: deque[Collection[tuple[str, int]]] = deque(maxlen=_RECENT_STEPS)
+        self._opening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Fences every earlier producer of this transactional id and ends what it left open (10–30 ms)."""
@@ -102,35 +127,106 @@ class TransactionalWriter:
         self._producer = AIOKafkaProducer(**self._options)
         await self._producer.start()
 
+    def prepare(self) -> None:
+        """Begins the transaction with the partitions that it will probably have, and the group's offsets.
+
+        It must be written soon (the broker ends it after its time-out), or given up.
+        """
+        if self._opening is None:
+            self._open(with_group=True)
+
     async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> Written:
         """One transaction."""
         producer = self._producer
         assert producer is not None, "a writer is started before it writes"
+        opening = self._opening or self._open(with_group=bool(offsets))
         try:
             # The broker ends a transaction that is open longer, so an answer after that wouldn't matter.
             async with asyncio.timeout(self._timeout_seconds):
-                await producer.begin_transaction()
-                sent = await _send(producer, rows)
-                if offsets:
-                    committed = {TopicPartition(*tp): OffsetAndMetadata(at, self._mark) for tp, at in offsets.items()}
-                    await producer.send_offsets_to_transaction(committed, self._group)
+                await opening
+                # The offsets leave before the rows are encoded: of two requests of one producer that the broker has to check
+                # at the same time, it refuses one.
+                committing = _heard(asyncio.create_task(self._send_offsets(producer, offsets)))
+                await turns()
+                sent = await _send(producer, rows, self._state_topic)
+                await committing
                 # aiokafka commits a transaction even if a batch of it could not be sent: look at each.
                 written = await _written(sent)
                 await producer.commit_transaction()
-                return {tp: Span(first, after + 1) for tp, (first, after) in written.items()}
         except Exception as error:
             raise _translated(error) from error
+        self._opening = None
+        self._recent.append(rows.keys())
+        return {tp: Span(first, after + 1) for tp, (first, after) in written.items()}
+
+    async def _send_offsets(self, producer: AIOKafkaProducer, offsets: Mapping[TP, int]) -> None:
+        if offsets:
+            committed = {TopicPartition(*tp): OffsetAndMetadata(at, self._mark) for tp, at in offsets.items()}
+            await producer.send_offsets_to_transaction(committed, self._group)
+
+    def _open(self, *, with_group: bool) -> asyncio.Task[None]:
+        self._opening = _heard(asyncio.create_task(self._begin(with_group=with_group)))
+        return self._opening
+
+    async def _begin(self, *, with_group: bool) -> None:
+        producer = self._producer
+        assert producer is not None, "a writer is started before it writes"
+        manager, sender_of = producer._txn_manager, producer._sender  # noqa: SLF001
+        # `AIOKafkaProducer.begin_transaction` without its wait for a producer id, which is there since the start.
+        manager.begin_transaction()
+        expected = {TopicPartition(*tp) for step in self._recent for tp in step}
+        asking = _heard(asyncio.create_task(_ask_for(sender_of, expected))) if expected else None
+        # The client would ask for the group after the partitions, and for both only when there is something to write.
+        while with_group and manager.is_in_transaction():
+            if await sender_of._do_add_offsets_to_txn(self._group):  # noqa: SLF001
+                break
+        if asking is not None:
+            await asking
+        if not manager.is_in_transaction():
+            await manager.wait_for_transaction_end()  # raises what the broker has against it
 
     async def close(self) -> None:
-        """Disconnects."""
+        """Disconnects. A transaction that was only prepared is left to the next owner's fence."""
+        self._forget_opening()
         await _stop(self._producer, _CLOSE_SECONDS)
         self._producer = None
 
     async def give_up(self) -> None:
         """Disconnects in the background: what this producer may still send is of a fenced epoch by then."""
+        self._forget_opening()
         if self._producer is not None:
             _in_background(_stop(self._producer, None))
             self._producer = None
+
+    def _forget_opening(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+
+
+def _heard(answer: _Answer) -> _Answer:
+    """If another part of a step fails first, nobody asks this one any more, and asyncio would complain."""
+    answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return answer
+
+
+async def _ask_for(client: Sender, expected: set[TopicPartition]) -> None:
+    """Adds partitions to the transaction at once, and not after whatever else the client's own task has to do before."""
+    node = await client._find_coordinator(CoordinationType.TRANSACTION, client._txn_manager.transactional_id)  # noqa: SLF001
+    await _Expected(client, expected).do(node)
+
+
+class _Expected(AddPartitionsToTxnHandler):  # type: ignore[misc]
+    """The client's request, for partitions to which nothing has been sent yet."""
+
+    def handle_response(self, resp: Any) -> float | None:
+        """Takes them for what they would be had something been sent: what has to be asked again is asked by the client."""
+        manager = self._sender._txn_manager  # noqa: SLF001
+        if not manager.is_in_transaction():
+            return None
+        for tp in self._tps:
+            manager.maybe_add_partition_to_txn(tp)
+        return cast("float | None", super().handle_response(resp))
 
 
 class PlainWriter:
@@ -151,6 +247,9 @@ class PlainWriter:
         self._producer = AIOKafkaProducer(**self._options)
         await self._producer.start()
 
+    def prepare(self) -> None:
+        """There is nothing to do ahead."""
+
     async def write(self, rows: Rows, offsets: Mapping[TP, int]) -> Written:
         """Sends messages, then state, each when what is before it is acknowledged, and notes the offsets."""
         producer = self._producer
@@ -159,7 +258,7 @@ class PlainWriter:
         try:
             for is_state in (False, True):
                 part = {tp: records for tp, records in rows.items() if (tp[0] == self._state_topic) is is_state}
-                written |= await _written(await _send(producer, part))
+                written |= await _written(await _send(producer, part, self._state_topic))
         except Exception as error:
             raise _translated(error) from error
         self._note(offsets)
@@ -189,27 +288,34 @@ def producer_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-async def _send(producer: AIOKafkaProducer, rows: Rows) -> list[tuple[Awaitable[Any], int]]:
+async def _send(producer: AIOKafkaProducer, rows: Rows, state_topic: str) -> list[tuple[Awaitable[Any], int]]:
     """Hands everything over in ready-made batches: a future per batch, and how many records it is for."""
     now_ms = int(time.time() * 1000)
     sent: list[tuple[Awaitable[Any], int]] = []
 
     async def send(batch: Any, topic: str, partition: int) -> None:
-        answer = await producer.send_batch(batch, topic, partition=partition)
-        # If another part of the step fails first, nobody asks this one any more, and asyncio would complain.
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        answer = _heard(await producer.send_batch(batch, topic, partition=partition))
         sent.append((answer, batch.record_count()))
 
     for (topic, partition), records in rows.items():
         waiting = iter(records)
-        batch = producer.create_batch()
+        size = _STATE_BATCH_BYTES if topic == state_topic else _BATCH_BYTES
+        batch = _new_batch(producer, size)
         left = _fill(batch, waiting, now_ms)
         while left is not None:
             await send(batch, topic, partition)
-            batch = producer.create_batch()
+            batch = _new_batch(producer, size)
             left = _fill(batch, chain([left], waiting), now_ms)
         await send(batch, topic, partition)
     return sent
+
+
+def _new_batch(producer: AIOKafkaProducer, size: int) -> BatchBuilder:
+    """What `AIOKafkaProducer.create_batch` makes, of another size."""
+    is_transactional = producer._txn_manager.transactional_id is not None  # noqa: SLF001
+    return BatchBuilder(
+        size, _UNCOMPRESSED, is_transactional=is_transactional, key_serializer=None, value_serializer=None
+    )
 
 
 async def _written(sent: list[tuple[Awaitable[Any], int]]) -> Written:
@@ -244,6 +350,9 @@ def _fill(batch: BatchBuilder, rows: Iterable[Row], now_ms: int) -> Row | None:
         batch.close()
     return None
 
+
+_UNCOMPRESSED = 0
+"""As the format of a record batch calls it."""
 
 _NO_HEADERS: list[tuple[str, bytes | None]] = []
 

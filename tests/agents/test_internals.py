@@ -15,9 +15,10 @@ import aiokafka.producer.message_accumulator as accumulator
 import aiokafka.producer.sender as sender
 import faust.transport.consumer as consumer
 import faust.transport.drivers.aiokafka as driver
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.producer.transaction_manager import TransactionManager
 from faust.app.base import App, BootStrategy
 from faust.transport.drivers import TRANSPORTS
 from mode import threads
@@ -107,6 +108,14 @@ def test_aiokafka_still_sleeps_between_transactions() -> None:
     source = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
     assert isinstance(sender.BACKOFF_OVERRIDE, float)
     assert "return BACKOFF_OVERRIDE" in source
+
+
+def test_aiokafka_still_asks_for_a_transaction_as_the_writer_does_ahead_of_it() -> None:
+    """`TransactionalWriter` sends the client's own requests before the client would, with its handlers of the answers."""
+    assert "704c508409757c05" == _checksum(sender.AddPartitionsToTxnHandler, sender.AddOffsetsToTxnHandler)
+    assert "05f148185c5b95ee" == _checksum(sender.Sender._do_add_offsets_to_txn, sender.Sender._find_coordinator)
+    assert "71227a8a4d9ca80d" == _checksum(sender.Sender._maybe_do_transactional_request)
+    assert "9deb77668eeeed8c" == _checksum(AIOKafkaProducer.begin_transaction, TransactionManager)
 
 
 def test_the_scheme_is_known_to_faust() -> None:

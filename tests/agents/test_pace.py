@@ -158,13 +158,30 @@ def test_an_empty_partition_goes_straight_to_the_end() -> None:
     assert Wait.CAUGHT_UP is line.shown()
 
 
-def test_live_timers_and_records_take_turns() -> None:
+def test_live_timers_are_fired_with_the_records_that_wait() -> None:
+    """A step of its own would delay the records by a transaction; without records, or with timers off, there is nothing to join."""
+    line = Line(settings=make_settings(partitions=1))
+    pace = WallPace(SimpleNamespace(now_ms=lambda: 1_000))
+    line.processor._due = {b"x": 1}
+    assert Tick(1_000) == pace.next(line.processor, line.inbox, 1)
+    line.write("a", 1, 2)
+
+    assert isinstance(pace.next(line.processor, line.inbox, 1), Apply)
+    assert pace.joins_tick(line.processor, 1_000)
+    assert not pace.joins_tick(line.processor, 0)
+    pace.timers_off = True
+    assert not pace.joins_tick(line.processor, 1_000)
+
+
+def test_live_timers_and_records_take_turns_while_a_culprit_is_sought() -> None:
     """Neither a flood of records nor a flood of timers starves the other."""
     line = Line(settings=make_settings(partitions=1))
     clock = SimpleNamespace(now_ms=lambda: 1_000)
     pace = WallPace(clock)
+    pace.apart = True
     line.processor._due = {b"x": 1, b"y": 2}
     line.write("a", 1, 2)
+    assert not pace.joins_tick(line.processor, 1_000)
 
     moves = []
     for _ in range(3):

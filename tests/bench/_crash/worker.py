@@ -52,7 +52,7 @@ class Saboteur:
         self._order = folder / "order"
         self._early_commit = early_commit
         self._early: dict[str, Any] = {}
-        self._after: set[int] = set()
+        self._steps: set[int] = set()
 
     def install(self) -> None:
         """Wraps the client's calls with which a step's offsets are committed."""
@@ -67,19 +67,21 @@ class Saboteur:
             return answer
 
         async def sending_offsets(producer: Any, offsets: Any, group: str) -> None:
-            order = self._take_order() if offsets else ""
+            self._steps.add(id(producer))
             if self._early_commit and offsets:
                 await self._commit_early(producer, offsets, group)
             await send_offsets(producer, offsets, group)
+
+        async def committing(producer: Any) -> None:
+            # Only a step's: the transaction has the offsets of events.
+            is_step = id(producer) in self._steps
+            self._steps.discard(id(producer))
+            order = self._take_order() if is_step else ""
             if order == "die-before-commit":
                 await producer.flush()
             self._obey(order)
-            if order == "die-after-commit":
-                self._after.add(id(producer))
-
-        async def committing(producer: Any) -> None:
             await commit(producer)
-            if id(producer) in self._after:
+            if order == "die-after-commit":
                 _die()
 
         async def committing_plainly(consumer: Any, offsets: Any = None) -> None:
