@@ -22,10 +22,11 @@ ATTEMPT_HEADER = "winback-redrive-attempt"
 _SPECVERSION = ("ce_specversion", b"1.0")
 _SOURCE = ("ce_source", SOURCE.encode())
 _CONTENT_TYPE = ("content-type", b"application/json")
-_PUBLISHED = Stream.ACTIONS, "com.winback.action.v1"
-_SUPPRESSED = Stream.SUPPRESSIONS, "com.winback.suppression.v1"
+_PUBLISHED = Stream.ACTIONS, b"com.winback.action.v1"
+_SUPPRESSED = Stream.SUPPRESSIONS, b"com.winback.suppression.v1"
 """Where a decision goes, and the CloudEvents type it has there."""
 _encoder = msgspec.json.Encoder()
+_TIERS = Stream.TIERS
 
 
 def decision_message(decision: Decision) -> Message:
@@ -34,20 +35,23 @@ def decision_message(decision: Decision) -> Message:
     extra: Headers = (("ce_expirytime", decision.expires_at.encode()),)
     if decision.cause.message_id:
         extra = (*extra, ("ce_causationid", decision.cause.message_id.encode()))
-    headers = _headers(decision.action_id, kind, decision.decided_at, decision.customer_id)
-    return Message(stream, decision.customer_id.encode(), _encoder.encode(decision), headers + extra)
+    key = decision.customer_id.encode()
+    headers = _headers(decision.action_id, kind, decision.decided_at, key)
+    return Message(stream, key, _encoder.encode(decision), headers + extra)
 
 
 def alert_message(alert: Alert) -> Message:
     """An alert for its topic."""
-    headers = _headers(alert.alert_id, f"com.winback.alert.{alert.kind}.v1", alert.decided_at, alert.customer_id)
-    return Message(Stream.ALERTS, alert.customer_id.encode(), _encoder.encode(alert), headers)
+    key = alert.customer_id.encode()
+    kind = f"com.winback.alert.{alert.kind}.v1".encode()
+    return Message(Stream.ALERTS, key, _encoder.encode(alert), _headers(alert.alert_id, kind, alert.decided_at, key))
 
 
 def tier_message(change: TierChange) -> Message:
     """A change of tier for its topic."""
-    headers = _headers(change.change_id, "com.winback.tier.v1", change.changed_at, change.customer_id)
-    return Message(Stream.TIERS, change.customer_id.encode(), _encoder.encode(change), headers)
+    key = change.customer_id.encode()
+    headers = _headers(change.change_id, b"com.winback.tier.v1", change.changed_at, key)
+    return Message(_TIERS, key, _encoder.encode(change), headers)
 
 
 def dead_letter(record: Record, rejected: Rejected) -> Message:
@@ -72,7 +76,7 @@ def dead_letter(record: Record, rejected: Rejected) -> Message:
 def when_who_which(message: Message) -> tuple[str, str, str]:
     """Time, customer and id of a message of ours, read off its headers.
 
-    >>> headers = _headers("t-1", "com.winback.tier.v1", "2026-01-31T00:00:00Z", "ana")
+    >>> headers = _headers("t-1", b"com.winback.tier.v1", "2026-01-31T00:00:00Z", b"ana")
     >>> when_who_which(Message(Stream.TIERS, b"ana", b"{}", headers))
     ('2026-01-31T00:00:00Z', 'ana', 't-1')
     """
@@ -80,13 +84,13 @@ def when_who_which(message: Message) -> tuple[str, str, str]:
     return time.decode(), customer_id.decode(), message_id.decode()
 
 
-def _headers(message_id: str, kind: str, time: str, customer_id: str) -> Headers:
+def _headers(message_id: str, kind: bytes, time: str, customer: bytes) -> Headers:
     return (
         _SPECVERSION,
         ("ce_id", message_id.encode()),
         _SOURCE,
-        ("ce_type", kind.encode()),
+        ("ce_type", kind),
         ("ce_time", time.encode()),
-        ("ce_subject", customer_id.encode()),
+        ("ce_subject", customer),
         _CONTENT_TYPE,
     )

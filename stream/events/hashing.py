@@ -40,8 +40,17 @@ def hex_hash(*parts: str) -> str:
     False
     """
     digest = _blake128.copy()
-    digest.update(b"".join([_length(len(encoded)) + encoded for encoded in map(str.encode, parts)]))
+    text = "".join([_LENGTHS[len(part)] + part if len(part) < 128 else _NOT_SHORT for part in parts])
+    if text.isascii():  # then each character is a byte, and mostly so are all
+        digest.update(text.encode())
+    else:
+        digest.update(b"".join([_length(len(encoded)) + encoded for encoded in map(str.encode, parts)]))
     return digest.hexdigest()
+
+
+_LENGTHS = tuple([_length(length).decode() for length in range(128)])
+"""Prefixes of short parts, as text."""
+_NOT_SHORT = "\x80"
 
 
 def owner_partition(key: bytes, partitions: int) -> int:

@@ -59,8 +59,8 @@ class Buying:
             value, _HEAD_AT
         )
         time_ms = event.time_ms
-        if timed_by != self._timed_by or 0 <= offset <= stamps[topic] or not 0 < last_ms < time_ms:
-            return None
+        if timed_by != self._timed_by or 0 <= offset <= stamps[topic] or time_ms <= last_ms:
+            return None  # mostly late ones: told before anything is opened
         try:
             record = opened(value)
         except DAMAGE:

@@ -19,15 +19,18 @@ _PROSPECT = Standing(PROSPECT, PROSPECTS)
 
 
 class Census:
-    """The population of one partition, kept current, and the thresholds by which everybody is judged.
-
-    ``thresholds`` is set with each epoch.
-    """
+    """The population of one partition, kept current, and the thresholds by which everybody is judged."""
 
     def __init__(self, settings: Settings) -> None:
         self.histograms = Histograms()
         self.thresholds: Thresholds | None = None
+        self._thresholds_day: str | None = None
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
+
+    def follow(self, thresholds: Thresholds | None) -> None:
+        """Judges by other thresholds from now on."""
+        self.thresholds = thresholds
+        self._thresholds_day = None if thresholds is None else to_text(thresholds.day * DAY_MS)[:10]
 
     def standing(self, purchases: Purchases, day: int) -> Standing:
         """Tier, segment and scores as of a UTC day."""
@@ -113,7 +116,7 @@ class Census:
                     r=now.r,
                     f=now.f,
                     m=now.m,
-                    thresholds_day=None if self.thresholds is None else to_text(self.thresholds.day * DAY_MS)[:10],
+                    thresholds_day=self._thresholds_day,
                     reason=why(recency, year.frequency, year.monetary_minor / self._major),
                 )
             )

@@ -174,7 +174,7 @@ class Partition:
         if self._epoch_day is not None and epoch.day < self._epoch_day:
             return
         self._epoch_day = epoch.day
-        self._work.census.thresholds = epoch.thresholds
+        self._work.census.follow(epoch.thresholds)
         self._work.scorer.follow(epoch.model)
 
     def commit(self) -> None:

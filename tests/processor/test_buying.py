@@ -21,7 +21,7 @@ from stream.processor.epochs import Epoch
 from stream.rules.loader import load_rules
 from stream.segments.population import Thresholds
 from stream.state import opened
-from stream.state.customer import decode
+from stream.state.customer import decode, encode
 from stream.state.memory import Memory
 from tests.conftest import silence_model
 
@@ -182,6 +182,23 @@ def test_what_is_out_of_the_ordinary_goes_the_long_way(other: dict[str, Any]) ->
     shop = Played(short=True, epoch=None)
     assert _second_purchase(shop, other) is None
     assert shop.partition.population()[0] == {"low": 1}
+
+
+def test_a_customer_whose_timers_are_unknown_goes_the_long_way() -> None:
+    """An import that may go on, something dated ahead of the clock, other rules: then all due instants are found anew."""
+    shop = Played(short=True, epoch=None)
+    value, _ = _second_purchase(shop) or (b"", 0)
+    customer = decode(value)
+    customer.timed_by = 0
+    third: Any = Decoder(SETTINGS).decode(
+        Record(
+            SETTINGS.topic_purchases, 0, 10, NOW + DAY_MS, None, orjson.dumps(_bought("m3", "o3", NOW + 2 * DAY_MS, 9))
+        )
+    )
+    buying = shop.partition._buying
+
+    assert buying.extended(value, third, 0, 10, NOW + DAY_MS, Outcome()) is not None
+    assert buying.extended(encode(customer), third, 0, 10, NOW + DAY_MS, Outcome()) is None
 
 
 def test_a_record_is_opened_and_closed_again_unchanged() -> None:
