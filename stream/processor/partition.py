@@ -28,6 +28,7 @@ from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
 from stream.processor.epochs import DayClosed, Epoch, contribution_message, decode_epoch, in_days
 from stream.processor.residents import Resident, Residents, key_of
+from stream.processor.runs import Batch, in_runs
 from stream.processor.view import customer_view, score_view
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
@@ -124,11 +125,11 @@ class Partition:
             yield key, known.next_due_ms
 
     def apply(self, records: Sequence[Record], now_ms: int) -> Outcome:
-        """One batch of records in the given order."""
+        """One batch of records, each customer's in the given order."""
         decode_record = self._decoder.decode
         return self.apply_decoded([(record, decode_record(record)) for record in records], now_ms)
 
-    def apply_decoded(self, batch: Iterable[tuple[Record, Decoded]], now_ms: int) -> Outcome:
+    def apply_decoded(self, batch: Batch, now_ms: int) -> Outcome:
         """As `apply`, for records that are decoded already (replay decodes once, to sort)."""
         out = Outcome()
         if not self._event_clock:
@@ -136,7 +137,7 @@ class Partition:
             self._now_ms = now_ms
             if self._record.closed_day is None:
                 self._close_day(day_of(now_ms) - 1, out)
-        self._fold(batch, now_ms, out)
+        self._fold(batch if self._event_clock else in_runs(batch), now_ms, out)
         self._encode(out)
         return out
 
