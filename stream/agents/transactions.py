@@ -154,7 +154,7 @@ class TransactionalWriter:
                 written = await _written(sent)
                 await producer.commit_transaction()
         except Exception as error:
-            raise _translated(error) from error
+            raise _translated(_objection(producer) or error) from error
         self._opening = None
         self._recent.append(rows.keys())
         return {tp: Span(first, after + 1) for tp, (first, after) in written.items()}
@@ -357,7 +357,16 @@ _UNCOMPRESSED = 0
 _NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
-def _translated(error: Exception) -> Exception:
+def _objection(producer: AIOKafkaProducer) -> BaseException | None:
+    """What the broker has against the open transaction, if the client's own task has heard it.
+
+    Whatever is asked of the client afterwards only says that there is no transaction: a fenced writer would look like a slow broker.
+    """
+    ending = producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001
+    return ending.exception() if ending.done() and not ending.cancelled() else None
+
+
+def _translated(error: BaseException) -> Exception:
     if isinstance(error, WinbackError):
         return error
     if isinstance(error, ProducerFenced | InvalidProducerEpoch):

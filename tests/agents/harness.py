@@ -66,12 +66,16 @@ async def produce(
 
 
 async def committed(settings: Settings, topic: str) -> list[ConsumerRecord]:
-    """All committed records of a topic, partition by partition."""
-    async with AIOKafkaConsumer(**reader_options(settings)) as reader:
+    """All committed records of a topic, partition by partition, when every transaction that has written to it has ended.
+
+    The broker answers a commit before its markers are in all the partitions: what is visible in one may be on its way in another.
+    """
+    everything = reader_options(settings) | {"isolation_level": "read_uncommitted"}
+    async with AIOKafkaConsumer(**reader_options(settings)) as reader, AIOKafkaConsumer(**everything) as surveyor:
         numbers = await reader._client._wait_on_metadata(topic)
         tps = [TopicPartition(topic, number) for number in sorted(numbers)]
         reader.assign(tps)
-        ends = await reader.end_offsets(tps)
+        ends = await surveyor.end_offsets(tps)
         for tp in tps:
             reader.seek(tp, 0)
         found: list[ConsumerRecord] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka import TopicPartition
 from faust.types import TP
 
 from stream.adapters.broker import EmbeddedBroker
@@ -12,7 +13,7 @@ from stream.agents.topics import Rows
 from stream.agents.transactions import Span, TransactionalWriter
 from stream.config import Settings
 from stream.errors import Fenced
-from tests.agents.harness import committed, make_topics, settings_for
+from tests.agents.harness import committed, make_topics, settings_for, until
 
 
 def row(settings: Settings, value: bytes, *, action: bool = False) -> Rows:
@@ -73,3 +74,28 @@ def test_whoever_is_fenced_while_preparing_is_told(broker: EmbeddedBroker) -> No
 
     values = [record.value for record in asyncio.run(committed(settings, settings.topic_changelog))]
     assert [b"before", b"owner"] == values
+
+
+def test_a_fence_that_the_client_hears_of_first_is_told_as_such(broker: EmbeddedBroker) -> None:
+    """Between preparing and writing the client may ask the broker something of its own, and be refused for good."""
+    settings = settings_for(broker.bootstrap, partitions=1)
+
+    async def run() -> None:
+        await make_topics(settings)
+        zombie = TransactionalWriter(settings, f"{settings.app_id}-0")
+        await zombie.start()
+        await zombie.write(row(settings, b"before"), {})
+        zombie.prepare()
+        assert zombie._opening is not None and zombie._producer is not None
+        await zombie._opening
+        owner = TransactionalWriter(settings, f"{settings.app_id}-0")
+        await owner.start()
+        manager = zombie._producer._txn_manager
+        manager.maybe_add_partition_to_txn(TopicPartition(settings.topic_actions, 0))
+        await until(manager.is_fatal_error)
+        with pytest.raises(Fenced):
+            await zombie.write(row(settings, b"zombie"), {})
+        await zombie.give_up()
+        await owner.close()
+
+    asyncio.run(run())
