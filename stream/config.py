@@ -12,8 +12,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from stream.errors import ConfigurationError
+from stream.zones import zone
 
 DAY_MS = 86_400_000
+QUIET_HOURS = r"([01]\d:[0-5]\d|2[0-3]:[0-5]\d)-([01]\d:[0-5]\d|2[0-3]:[0-5]\d)"
+"""Two times of the local day, such as 21:00-08:00."""
+CAP = r"(channel|group):([a-z0-9-]+)=(\d{1,4})/(\d{1,3})([hd])"
+"""A cap besides the customer's: its scope, how many, in what rolling window; such as channel:sms=1/7d."""
+_CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 
 
 class Help(msgspec.Struct, frozen=True):
@@ -94,6 +100,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "opt_out"
     cap_messages: Annotated[int, Help("most actions per customer in the cap's window", "actions")] = 3
     cap_window_days: Annotated[int, Help("rolling window of the frequency cap", "days")] = 7
+    caps: Annotated[
+        str, Help("further caps per customer by channel or rule group: `channel:sms=1/7d,group:recall=2/30d`")
+    ] = ""
+    time_zone: Annotated[str, Help("the shop's time zone, for customers whose own isn't known", "IANA name")] = "UTC"
+    quiet_hours: Annotated[
+        str, Help("actions on `quiet_channels` wait for the end of these hours, on the customer's clock; empty: none")
+    ] = "21:00-08:00"
+    quiet_channels: Annotated[str, Help("channels that ring, so that quiet hours matter")] = "sms,push,app,wechat,call"
+    decision_window_ms: Annotated[
+        int, Help("rules that exclude each other are compared over this window; the highest priority goes out", "ms")
+    ] = 600_000
+    budget_daily_minor: Annotated[int, Help("money for actions per UTC day; 0: no limit", "minor units")] = 0
+    budget_reserved_share: Annotated[float, Help("of it, what only high and medium tiers may use", "share")] = 0.6
+    breaker_actions_per_minute: Annotated[int, Help("more, and nothing goes out for a while; 0: no limit")] = 0
+    breaker_open_minutes: Annotated[int, Help("how long the circuit breaker holds actions back", "minutes")] = 15
+    test_customers: Annotated[str, Help("customers whose actions never reach a channel, separated by commas")] = ""
     timer_spread_ms: Annotated[int, Help("day-scale timers are spread over this window by customer", "ms")] = 3_600_000
     # -- web
     web_host: Annotated[str, Help("address of the HTTP API; other than loopback needs a token")] = "127.0.0.1"
@@ -163,6 +185,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "churn_quiet_days": (0, 365),
     "cap_messages": (0, 1_000),
     "cap_window_days": (1, 365),
+    "decision_window_ms": (0, DAY_MS),
+    "budget_daily_minor": (0, 10**15),
+    "budget_reserved_share": (0, 1),
+    "breaker_actions_per_minute": (0, 10**9),
+    "breaker_open_minutes": (1, 1_440),
     "timer_spread_ms": (0, DAY_MS),
     "web_port": (0, 65_535),
 }
@@ -236,6 +263,15 @@ def problems(settings: Settings) -> list[str]:
         found.append(f"web_host: {settings.web_host} is reachable from outside, so web_token must be set")
     if settings.state_store == "disk" and not settings.state_dir:
         found.append("state_store: disk needs a folder in state_dir")
+    if zone(settings.time_zone) is None:
+        found.append(f"time_zone: {settings.time_zone!r} is not an IANA name such as Europe/Berlin")
+    if settings.quiet_hours and not re.fullmatch(QUIET_HOURS, settings.quiet_hours):
+        found.append(f"quiet_hours: {settings.quiet_hours!r} is not of the form 21:00-08:00")
+    channels = [word.strip() for word in settings.quiet_channels.split(",") if word.strip()]
+    found += [f"quiet_channels: there is no channel {word!r}" for word in channels if word not in _CHANNELS]
+    for word in filter(None, (word.strip() for word in settings.caps.split(","))):
+        if not re.fullmatch(CAP, word):
+            found.append(f"caps: {word!r} is not of the form channel:sms=1/7d or group:recall=2/30d")
     names = [getattr(settings, row.name) for row in SETTINGS if row.name.startswith("topic_")]
     for name in sorted({n for n in names if names.count(n) > 1}):
         found.append(f"topics: {name!r} is used for more than one topic")

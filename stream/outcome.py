@@ -22,6 +22,7 @@ class Telemetry(msgspec.Struct):
     )  # (topic, why): duplicate, unknown_event…
     actions: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, action kind)
     suppressed: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, reason)
+    deferred: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, reason)
     alerts: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (alert kind,)
     tier_changes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (from, to)
     labels: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (outcome,): bought, churned

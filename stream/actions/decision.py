@@ -73,11 +73,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One check of governance and what it said."""
+    """One check of governance, what it said, and the facts that it said it by: enough to judge again."""
 
     check: str
     passed: bool
     detail: str
+    facts: dict[str, Any] = {}
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -99,7 +100,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An action to carry out (``verdict`` ``publish``) or one that was held back (``suppressed``, with ``reason``)."""
+    """An action to carry out (``verdict`` ``publish``), one that was held back (``suppressed``, with ``reason``), or one that was
+    put off (``deferred``: it is judged again at ``not_before``, and then has the same ``action_id``)."""
 
     schema_version: int = SCHEMA_VERSION
     action_id: str

@@ -263,6 +263,7 @@ _COUNTERS = (
     ("winback_events_ignored_total", "ignored"),
     ("winback_actions_total", "actions"),
     ("winback_suppressions_total", "suppressed"),
+    ("winback_deferrals_total", "deferred"),
     ("winback_alerts_total", "alerts"),
     ("winback_tier_changes_total", "tier_changes"),
     ("winback_labels_total", "labels"),

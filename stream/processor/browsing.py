@@ -16,11 +16,11 @@ from zlib import crc32
 import msgspec
 
 from stream.config import Settings
+from stream.decisions.engine import NO_RULE, Engine
 from stream.events.hashing import digest64
 from stream.events.instants import DAY_MS
 from stream.events.kinds import Event
 from stream.processor.customers import timed_by
-from stream.rules.engine import NO_RULE, Engine
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS, Schedule
 from stream.state.customer import WAYS, Customer, Way, encode, voice

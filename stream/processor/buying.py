@@ -90,6 +90,7 @@ class Buying:
         due_ms = min(
             deadlines.on_orders_ms(purchases, memory, customer_hash),
             deadlines.schedule.on_person.next_ms((created_ms, time_ms), purchases, memory, customer_hash),
+            memory.pending_ms or NEVER_MS,
         )
         if offset >= 0:
             stamps[topic] = offset

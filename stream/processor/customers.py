@@ -13,6 +13,7 @@ from zlib import crc32
 from stream.actions.codec import alert_message, decision_message
 from stream.actions.decision import Cause, Decision
 from stream.config import Settings
+from stream.decisions.engine import Case, Engine
 from stream.events.instants import to_text
 from stream.events.kinds import (
     KINDS,
@@ -30,7 +31,6 @@ from stream.processor.census import Census
 from stream.processor.deadlines import Deadlines
 from stream.processor.residents import UNKNOWN_MS, Resident
 from stream.processor.scoring import Scorer
-from stream.rules.engine import Case, Engine
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS
 from stream.state.memory import Memory
@@ -65,12 +65,12 @@ class CustomerWork:
     ``history_released_ms`` is when the last import said that it was complete.
     """
 
-    def __init__(self, settings: Settings, rules: RuleSet) -> None:
+    def __init__(self, settings: Settings, rules: RuleSet, partitions: int = 1) -> None:
         self.census = Census(settings)
         self.history_released_ms = 0
         self.scorer = Scorer(settings)
         self._settings = settings
-        self._engine = Engine(rules, settings)
+        self.engine = Engine(rules, settings, partitions)
         self.deadlines = Deadlines(settings, rules)
         self.timed_by = timed_by(rules, settings)
         """What the due instants of this shop depend on besides the customer."""
@@ -118,7 +118,7 @@ class CustomerWork:
             resident.settled = False
         else:
             out.telemetry.lateness_ms.append(now_ms - time_ms)
-            asked = asked and applied is _CHANGED and self._engine.may_answer(event, customer.messages)
+            asked = asked and applied is _CHANGED and self.engine.may_answer(event, customer.messages)
             judged = (
                 is_purchase
                 and profile is not None
@@ -128,10 +128,13 @@ class CustomerWork:
                 if profile is None:
                     profile = self.profile(resident, as_of_ms)
                 case = Case(profile, as_of_ms, self.scorer.score)
+                pending_ms = memory.pending_ms
                 if judged:
                     self._alert(case, out)
                 if asked:
                     self._ask_rules(case, event, record, now_ms, out)
+                if memory.pending_ms != pending_ms:
+                    resident.settled = False
         if (
             resident.settled
             and as_of_ms >= resident.as_of_ms
@@ -170,13 +173,17 @@ class CustomerWork:
         timers, timer_ms, cart_ms = self.deadlines.schedule.due(profile, memory, customer_hash, now_ms)
         if timers:
             out.telemetry.timer_delay_ms.extend([now_ms - timer.due_ms for timer in timers])
-            self._publish(self._engine.on_due(case, timers), out)
+            self._publish(self.engine.on_due(case, timers), out)
+        if 0 < memory.pending_ms <= now_ms:
+            self._publish(self.engine.on_pending(case), out)
         grid_ms = self.deadlines.grid_ms(purchases, memory, customer_hash)
         grid_ms = max(grid_ms, held_until_ms)
         ahead_ms = self._settle(resident, now_ms)
         resident.orders_due_ms = UNKNOWN_MS
         resident.cart_due_ms = UNKNOWN_MS if resident.customer.messages.carts else 0
-        rest_ms = resident.customer.rest_due_ms = min(review_ms, timer_ms, grid_ms, ahead_ms)
+        rest_ms = resident.customer.rest_due_ms = min(
+            review_ms, timer_ms, grid_ms, ahead_ms, memory.pending_ms or NEVER_MS
+        )
         earliest_ms = min(rest_ms, cart_ms)
         resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
         return resident.due_ms
@@ -185,10 +192,11 @@ class CustomerWork:
         """When something about the customer is due next, 0 for never; found out anew."""
         customer = resident.customer
         memory, person = customer.memory, customer.person
-        resident.other_due_ms = NEVER_MS
+        resident.other_due_ms = memory.pending_ms or NEVER_MS
         if self.deadlines.schedule.on_person.any:
             instants = (person.created_ms, person.last_activity_ms)
-            resident.other_due_ms = self.deadlines.schedule.on_person.next_ms(instants, profile, memory, resident.hash)
+            person_ms = self.deadlines.schedule.on_person.next_ms(instants, profile, memory, resident.hash)
+            resident.other_due_ms = min(resident.other_due_ms, person_ms)
         ahead_ms = self._settle(resident, profile.as_of_ms)
         due_ms = self._moved_due_ms(resident, profile, True)
         return due_ms if ahead_ms == NEVER_MS else min(due_ms or NEVER_MS, ahead_ms)
@@ -255,7 +263,7 @@ class CustomerWork:
         return self.deadlines.on_orders_ms(profile.purchases, memory, resident.hash, self._held_until_ms(memory))
 
     def _ask_rules(self, case: Case, event: Event, record: Record, now_ms: int, out: Outcome) -> None:
-        decisions = self._engine.on_event(case, event, lambda: _cause(event, record))
+        decisions = self.engine.on_event(case, event, lambda: _cause(event, record))
         if decisions:
             self._publish(decisions, out)
             if record.timestamp_ms >= 0:
@@ -284,12 +292,14 @@ class CustomerWork:
             return
         out.telemetry.alerts[(alert.kind,)] += 1
         out.messages.append(alert_message(alert))
-        self._publish(self._engine.on_alert(case, "churn", f"{profile.last_order_name}@{profile.day}"), out)
+        self._publish(self.engine.on_alert(case, "churn", f"{profile.last_order_name}@{profile.day}"), out)
 
     def _publish(self, decisions: Sequence[Decision], out: Outcome) -> None:
         for decision in decisions:
             out.messages.append(decision_message(decision))
-            if decision.reason is None:
+            if decision.verdict == "deferred":
+                out.telemetry.deferred[(decision.rule.id, decision.reason or "")] += 1
+            elif decision.reason is None:
                 out.telemetry.actions[(decision.rule.id, decision.kind)] += 1
             else:
                 out.telemetry.suppressed[(decision.rule.id, decision.reason)] += 1

@@ -21,6 +21,7 @@ from stream.events.instants import DAY_MS, day_of
 from stream.events.kinds import Event, Purchase
 from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
+from stream.governance.ledger import Ledger
 from stream.outcome import Outcome
 from stream.processor.browsing import Browsing
 from stream.processor.buying import Buying
@@ -49,6 +50,8 @@ class PartitionRecord(msgspec.Struct, array_like=True):
     version: int = 1
     closed_day: int | None = None
     """The last UTC day whose contributions are complete and published."""
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+    """What was spent, and how fast."""
 
 
 class Partition:
@@ -80,11 +83,12 @@ class Partition:
         self._event_clock = settings.clock == "event"
         topics = (*settings.input_topics, settings.topic_repartition)
         self._slot = {topic: slot for slot, topic in enumerate(topics)}
-        self._work = CustomerWork(settings, rules)
+        self._work = CustomerWork(settings, rules, partitions)
         self._browsing = Browsing(rules, settings)
         self._buying = Buying(rules, settings, self._work)
         self._due = DueIndex()
         self._record = PartitionRecord()
+        self._work.engine.ledger = self._record.ledger
         self._epoch_day: int | None = None
         self._now_ms = 0
         self._history_only = records is not None
@@ -102,6 +106,7 @@ class Partition:
         self._record_touched = False
         own = self._store.get(PARTITION_KEY)
         self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
+        self._work.engine.ledger = self._record.ledger
         self._work.census.histograms = Histograms()
         self._recovered = {}
         self._due.rebuild(self._recover_customers(self._work.census.histograms, self._recovered))
@@ -203,7 +208,8 @@ class Partition:
         self._work.scorer.matured.clear()
         own = self._store.get(PARTITION_KEY)
         self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
-        self._record_touched = False
+        self._work.engine.ledger = self._record.ledger
+        self._record_touched = self._work.engine.ledger_touched = False
         if self._event_clock:
             self._now_ms = 0 if self._record.closed_day is None else (self._record.closed_day + 1) * DAY_MS
 
@@ -451,6 +457,8 @@ class Partition:
         out.changed.update(self._residents.extended)
         for resident in () if self._history_only else self._residents.touched:
             out.changed[resident.key] = encode(resident.customer)
+        if self._work.engine.ledger_touched:
+            self._record_touched, self._work.engine.ledger_touched = True, False
         if self._record_touched:
             out.changed[PARTITION_KEY] = msgspec.msgpack.encode(self._record)
 

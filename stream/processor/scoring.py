@@ -12,8 +12,8 @@ from stream.churn.features import NAMES, vector
 from stream.churn.model import FrozenModel
 from stream.churn.snapshots import MOST_OPEN, UNSCORED, decode, is_open, mature, take
 from stream.config import Settings
+from stream.decisions.engine import Case, Score, state_ref
 from stream.events.instants import DAY_MS, to_text
-from stream.rules.engine import Case, Score, state_ref
 from stream.rules.vocabulary import ChurnFacts
 from stream.segments.tiers import TURNING_DAYS
 from stream.state.memory import Memory

@@ -25,6 +25,7 @@ COUNTS = (
     "ignored",
     "actions",
     "suppressed",
+    "deferred",
     "alerts",
     "labels",
     "dead_letters",
@@ -93,6 +94,8 @@ class Outputs:
             counts["actions"][rule] += n
         for (rule, reason), n in telemetry.suppressed.items():
             counts["suppressed"][f"{rule}: {reason}"] += n
+        for (rule, reason), n in telemetry.deferred.items():
+            counts["deferred"][f"{rule}: {reason}"] += n
         for (kind,), n in telemetry.alerts.items():
             counts["alerts"][kind] += n
         for (outcome,), n in telemetry.labels.items():

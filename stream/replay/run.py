@@ -125,6 +125,7 @@ class Replay:
             "segments": counts["segments"],
             "actions": counts["actions"],
             "suppressions": counts["suppressed"],
+            "deferrals": counts["deferred"],
             "alerts": counts["alerts"],
             "labels": counts["labels"],
             "rates": {

@@ -100,6 +100,20 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     cap: bool
     """Whether it counts towards and respects the customer's frequency cap."""
     rearm: int
+    group: str = ""
+    """What caps by group count it under."""
+    contest: str = ""
+    """The set of rules of which only the highest priority goes out within a decision window; empty: none."""
+    purpose: str = "marketing"
+    """What consent is asked for."""
+    quiet_hours: bool = True
+    """Whether it waits for their end."""
+    cost_minor: int = 0
+    """Of one action, for the budget and the return on it."""
+    max_per_minute: int = 0
+    """The circuit breaker holds the rule back for a while after so many actions in a minute; 0: no limit."""
+    dry_run: bool = False
+    """It decides, and its decisions are published as held back."""
 
 
 _Key = TypeVar("_Key", bound=str)

@@ -11,7 +11,17 @@ from msgspec import UNSET, Meta, UnsetType
 
 from stream.rules.condition import Condition
 from stream.rules.rule import Before, Offer, OnAlert, OnEvent, Rule, Since, Trigger
-from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, EventKind, OfferKind, Target
+from stream.rules.vocabulary import (
+    ActionKind,
+    AlertKind,
+    Anchor,
+    Channel,
+    EventKind,
+    OfferKind,
+    Purpose,
+    Status,
+    Target,
+)
 
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = r"^[1-9][0-9]{0,4}[smhdw]$"
@@ -90,6 +100,20 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     cooldown: Annotated[Duration, Meta(description="not twice to a customer within this")] | UnsetType = UNSET
     cap: Annotated[bool, Meta(description="counts towards and respects the customer's frequency cap")] = True
     rearm: Annotated[int, Meta(ge=0, le=1_000_000, description="raise it to let the same customers have it again")] = 0
+    group: (
+        Annotated[Words, Meta(description="what caps by group count it under; its action unless said")] | UnsetType
+    ) = UNSET
+    contest: (
+        Annotated[Words, Meta(description="of the rules of one contest only the first in priority goes out at a time")]
+        | UnsetType
+    ) = UNSET
+    purpose: Annotated[Purpose, Meta(description="what consent is asked for")] = "marketing"
+    quiet_hours: Annotated[bool, Meta(description="waits for their end on channels that ring")] = True
+    cost_minor: Annotated[int, Meta(ge=0, le=1_000_000_000, description="of one action, for the budget")] = 0
+    max_per_minute: (
+        Annotated[int, Meta(ge=1, description="after so many in a minute the rule is held back a while")] | UnsetType
+    ) = UNSET
+    status: Annotated[Status, Meta(description="dry_run: decides, and nothing goes out")] = "live"
 
 
 def duration_ms(text: str) -> int:
@@ -158,6 +182,13 @@ def make_rule(form: RuleFile, condition: Condition) -> Rule:
         cooldown_ms=duration_ms(form.cooldown) if form.cooldown else 0,
         cap=form.cap,
         rearm=form.rearm,
+        group=form.group or form.then.action,
+        contest=form.contest or "",
+        purpose=form.purpose,
+        quiet_hours=form.quiet_hours,
+        cost_minor=form.cost_minor,
+        max_per_minute=form.max_per_minute or 0,
+        dry_run=form.status == "dry_run",
     )
 
 

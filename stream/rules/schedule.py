@@ -14,7 +14,7 @@ import msgspec
 from stream.config import Settings
 from stream.events.hashing import hash64
 from stream.events.instants import DAY_MS
-from stream.rules.rule import Before, RuleSet, Since, spread_default
+from stream.rules.rule import Before, Rule, RuleSet, Since, spread_default
 from stream.state.memory import Memory
 from stream.state.profile import Profile
 
@@ -181,6 +181,23 @@ def occurrence(anchor: str, at_ms: int, orders: Ordered) -> str:
             return f"activity-{at_ms}"
         case _:
             return "profile"
+
+
+def is_current(rule: Rule, name: str, profile: Profile) -> bool:
+    """Whether an occurrence that was decided earlier is still the one to be decided: its anchor hasn't moved since.
+
+    Of rules that answer events and alerts every occurrence stays what it is.
+    """
+    trigger = rule.trigger
+    if isinstance(trigger, Since):
+        anchor: str = trigger.anchor
+    elif isinstance(trigger, Before):
+        anchor = trigger.target
+    else:
+        return True
+    if anchor == "cart_changed":
+        return profile.cart_open and occurrence(anchor, profile.cart_changed_ms, profile) == name
+    return occurrence(anchor, profile.last_activity_ms, profile) == name
 
 
 def _timers_on(anchors: tuple[str, ...], timers: Iterable[_Timer]) -> Timers:

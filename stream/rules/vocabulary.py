@@ -57,6 +57,12 @@ Channel = Literal["email", "sms", "push", "app", "wechat", "call", "none"]
 OfferKind = Literal["percent", "amount_minor", "free_shipping", "points"]
 """What is given: per cent off, an amount off in minor units, free delivery, loyalty points."""
 
+Purpose = Literal["marketing", "service"]
+"""What a customer may allow or refuse: being wooed, being helped."""
+
+Status = Literal["live", "dry_run"]
+"""Whether a rule acts, or only decides."""
+
 ANCHORS: Final[Mapping[Anchor, str]] = MappingProxyType(
     {
         "first_purchase": "the earliest purchase that was not cancelled",

@@ -24,7 +24,7 @@ from stream.state.packed import ID
 from stream.state.part import DAMAGE, NOTHING, AtRest, empty, part, unreadable
 from stream.state.person import Answer, Person, keep_answer
 
-VERSION = 3
+VERSION = 4
 """Version of the record's layout. Raise it with any change of a stored Struct and add a step to `UPGRADES`."""
 
 
@@ -149,8 +149,16 @@ def _consent(c: Customer, e: kinds.ConsentChanged, message: bytes, s: Settings) 
 def _outcome(c: Customer, e: kinds.Outcome, message: bytes, s: Settings) -> Applied:
     if e.status == "unsubscribed":
         c.person.set_consent(e.channel or "*", e.time_ms, False)
+    elif e.channel in _CHANNELS and e.status in _SIGNS:
+        c.person.reached(
+            e.channel, e.time_ms, bounced=e.status == "bounced", answered=e.status not in ("bounced", "delivered")
+        )
     return _CHANGED
 
+
+_CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
+"""Channels whose outcomes are kept: a sender could otherwise invent some without end."""
+_SIGNS = frozenset(("delivered", "opened", "clicked", "converted", "bounced"))
 
 Said = Callable[[Person, Any, bytes], None]
 """Takes an event with a message id into a person's feedback, and into nothing else."""
@@ -242,7 +250,11 @@ WAYS: Mapping[type[Event], Way] = {kind: _way(kind) for kind in kinds.KINDS}
 
 # -- codec
 
-UPGRADES: dict[int, Callable[[list[Any]], list[Any]]] = {1: upgrades.pack_columns, 2: upgrades.count_orders}
+UPGRADES: dict[int, Callable[[list[Any]], list[Any]]] = {
+    1: upgrades.pack_columns,
+    2: upgrades.count_orders,
+    3: upgrades.add_plans,
+}
 """Version → step that turns a record of that version into one of the next, on the plain MessagePack array."""
 
 

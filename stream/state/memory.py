@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from stream.state.part import NO_ITEMS, NOTHING, AtRest, empty, part
+from stream.state.plans import Plans
 
 
 class Population(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -38,6 +39,9 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
     _snapshots: AtRest = empty(list)
     history_until_ms: int = 0
     """Timers due up to this instant come from imported history and never fire."""
+    pending_ms: int = 0
+    """When the first of the pending decisions is due, 0 when there is none."""
+    _plans: AtRest = NOTHING
 
     @part
     def population(self) -> Population | None:
@@ -71,3 +75,19 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
     @part
     def snapshots(self) -> list[bytes]:  # type: ignore[empty-body]
         """Open churn snapshots, oldest first, encoded by `stream.churn`."""
+
+    @part
+    def plans(self) -> Plans | None:
+        """Decisions to come, and what caps must know; ``None`` until there is something."""
+
+    def plan(self) -> Plans:
+        """The plans, to be added to."""
+        plans = self.plans
+        if plans is None:
+            plans = self.plans = Plans()
+        return plans
+
+    def sent_in(self, scope: str) -> list[int]:
+        """Instants of the newest published actions in the scope of a cap, ascending."""
+        plans = self.plans
+        return [] if plans is None else plans.sent_ms.get(scope, [])

@@ -25,6 +25,8 @@ class OpenMemory(msgspec.Struct, array_like=True, gc=False):
     grid_ms: int
     snapshots: AtRest
     history_until_ms: int
+    pending_ms: int
+    plans: AtRest
 
     @property
     def has_snapshots(self) -> bool:

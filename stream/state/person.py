@@ -41,6 +41,8 @@ class Voice(msgspec.Struct, array_like=True, gc=False):
     ratings: list[Answer] = []
     complaints: dict[int, tuple[int, int]] = {}
     """Hash of the complaint id → (opened_ms, resolved_ms); 0 means not seen."""
+    reach: dict[str, tuple[int, int, int]] = {}
+    """Channel → (bounced_ms, answered_ms, answers): the latest bounce, the latest sign that somebody is there, how many signs."""
 
 
 class Person(msgspec.Struct, array_like=True, gc=False):
@@ -135,6 +137,27 @@ class Person(msgspec.Struct, array_like=True, gc=False):
         if not choices:
             return default
         return max(choices, key=lambda choice: (choice[0], not choice[1]))[1]
+
+    def reach(self, channel: str) -> tuple[int, int]:
+        """When the latest message on a channel bounced, and when the customer last answered one; 0 for never."""
+        voice = self.voice
+        bounced_ms, answered_ms, _ = (0, 0, 0) if voice is None else voice.reach.get(channel, (0, 0, 0))
+        return bounced_ms, answered_ms
+
+    def answers(self, channel: str) -> int:
+        """How often the customer has opened, clicked or followed a message on a channel."""
+        voice = self.voice
+        return 0 if voice is None else voice.reach.get(channel, (0, 0, 0))[2]
+
+    def reached(self, channel: str, time_ms: int, *, bounced: bool = False, answered: bool = False) -> None:
+        """A message on a channel came back, was delivered, or was answered."""
+        known = self.speaks().reach
+        bounced_ms, answered_ms, answers = known.get(channel, (0, 0, 0))
+        if bounced:
+            bounced_ms = max(bounced_ms, time_ms)
+        else:
+            answered_ms = max(answered_ms, time_ms)
+        put(known, channel, (bounced_ms, answered_ms, answers + answered))
 
     def open_complaint(self, key: int, time_ms: int) -> None:
         """A complaint was opened, or opened again after it was resolved; the latest opening counts."""

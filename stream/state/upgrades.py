@@ -44,6 +44,13 @@ def count_orders(old: list[Any]) -> list[Any]:
     return [3, head, ids, rows, carts, baskets, memory[:10], [*orders, _figures(*orders)], *rest]
 
 
+def add_plans(old: list[Any]) -> list[Any]:
+    """Version 3 to 4: decisions may wait, and it is known which channels reach a customer."""
+    _, *parts, voice = old
+    parts[5] = [*parts[5], 0, None]
+    return [4, *parts, voice and [*voice, {}]]
+
+
 def _figures(keys: bytes, sends: bytes, rows: bytes, marks: Any, gone: list[Any] | None) -> list[Any]:
     day_ms, most_minor, newest = 86_400_000, 2**62, 64
     counting = [row for row in iter_unpack("<qq", rows) if row[1]]

@@ -90,6 +90,7 @@ def fill(outcome: Outcome) -> Outcome:
     figures.ignored["crm.browses.v1", "duplicate"] = 3
     figures.actions["welcome", "message"] = 5
     figures.suppressed["churn-recall", "cap"] = 2
+    figures.deferred["churn-recall", "quiet_hours"] = 2
     figures.alerts["churn",] = 1
     figures.tier_changes["low", "medium"] = 1
     figures.tier_changes["", "low"] = 20

@@ -20,19 +20,22 @@ from stream.actions.decision import (
     RuleRef,
     ScoreRef,
     StateRef,
-    Verdict,
     action_id,
 )
 from stream.config import Settings
 from stream.events.instants import to_text
 from stream.events.kinds import Event
+from stream.governance.asked import Asked, Controls
+from stream.governance.judge import judge, remember
+from stream.governance.ledger import Ledger
+from stream.governance.policy import make_policy
 from stream.rules.condition import ConditionError
 from stream.rules.facts import NOTHING, event_facts, product_of
-from stream.rules.governance import judge, remember
 from stream.rules.rule import Rule, RuleSet
-from stream.rules.schedule import Due
+from stream.rules.schedule import Due, is_current
 from stream.rules.vocabulary import ChurnFacts, EventFacts
 from stream.state.messages import MessageLog
+from stream.state.plans import Pending
 from stream.state.profile import Profile
 
 
@@ -87,9 +90,16 @@ class _Ready:
 class Engine:
     """The rules of one shop, ready to decide."""
 
-    def __init__(self, rules: RuleSet, settings: Settings) -> None:
+    def __init__(self, rules: RuleSet, settings: Settings, partitions: int = 1) -> None:
         self.rules = rules
+        self.ledger = Ledger()
+        """What this partition has spent and done lately."""
+        self.ledger_touched = False
+        """The ledger has changed since somebody last set this back."""
+        self.controls = Controls()
+        """What people have switched."""
         self._settings = settings
+        self._policy = make_policy(settings, partitions)
         self._ready = {rule.id: _Ready(rule, rules.version) for rule in rules.rules}
         self._on_event = {kind: self._all_of(triggered) for kind, triggered in rules.on_event.items()}
         self._on_alert = {kind: self._all_of(triggered) for kind, triggered in rules.on_alert.items()}
@@ -141,9 +151,8 @@ class Engine:
                 case.profile.views_of_product = case.profile.views_of(product)
             if ready.needs_event and facts is NOTHING:
                 facts = event_facts(event)
-            if (error := self._asked(ready, case, facts)) is not None:
-                occurrence = getattr(event, "order_id", "") or event.message_id
-                decisions.append(self._decide(ready, case, facts, occurrence, event.time_ms, cause(), error))
+            occurrence = getattr(event, "order_id", "") or event.message_id
+            self._answer(ready, case, facts, occurrence, event.time_ms, cause, decisions)
         return decisions
 
     def on_due(self, case: Case, due: Iterable[Due]) -> list[Decision]:
@@ -153,18 +162,39 @@ class Engine:
         for timer in due:
             ready = self._ready[timer.rule_id]
             fired[timer.rule_id] = (timer.occurrence, timer.due_ms)
-            if (error := self._asked(ready, case, NOTHING)) is not None:
-                cause = Cause(kind="timer", at=to_text(timer.due_ms))
-                decisions.append(self._decide(ready, case, NOTHING, timer.occurrence, timer.due_ms, cause, error))
+            cause = Cause(kind="timer", at=to_text(timer.due_ms))
+            self._answer(ready, case, NOTHING, timer.occurrence, timer.due_ms, lambda cause=cause: cause, decisions)  # type: ignore[misc]
         return decisions
 
     def on_alert(self, case: Case, kind: str, occurrence: str) -> list[Decision]:
         """What the rules on an alert decide."""
         decisions: list[Decision] = []
         for ready in self._on_alert.get(kind, ()):  # type: ignore[call-overload]
-            if (error := self._asked(ready, case, NOTHING)) is not None:
-                cause = Cause(kind=f"{kind}_alert", at=to_text(case.now_ms))
-                decisions.append(self._decide(ready, case, NOTHING, occurrence, case.now_ms, cause, error))
+            cause = Cause(kind=f"{kind}_alert", at=to_text(case.now_ms))
+            self._answer(ready, case, NOTHING, occurrence, case.now_ms, lambda cause=cause: cause, decisions)  # type: ignore[misc]
+        return decisions
+
+    def on_pending(self, case: Case) -> list[Decision]:
+        """What becomes of decisions that were put off until now.
+
+        Of those whose decision window closes, the first in priority that goes out, or would but for the hour, beats the others of
+        its contest.
+        """
+        memory = case.profile.customer.memory
+        plans = memory.plan()
+        due = plans.take_due(case.now_ms)
+        winners: dict[str, str] = {}
+        decisions: list[Decision] = []
+        for pending in sorted(due, key=lambda p: (-self._priority(p.rule_id), p.due_ms, p.rule_id, p.occurrence)):
+            ready = self._ready.get(pending.rule_id)
+            if ready is None:
+                continue
+            contest = pending.contest
+            decision = self._again(ready, case, pending, winners.get(contest, ""))
+            decisions.append(decision)
+            if contest and contest not in winners and decision.verdict != "suppressed":
+                winners[contest] = ready.rule.id
+        memory.pending_ms = plans.next_ms
         return decisions
 
     # -- inside
@@ -180,26 +210,111 @@ class Engine:
         except ConditionError as failure:
             return str(failure)
 
+    def _answer(
+        self,
+        ready: _Ready,
+        case: Case,
+        event: EventFacts,
+        occurrence: str,
+        since_ms: int,
+        cause: Callable[[], Cause],
+        decisions: list[Decision],
+    ) -> None:
+        """Asks a rule, and adds what it decides; a rule in a contest waits for the others first."""
+        error = self._asked(ready, case, event)
+        if error is None:
+            return
+        rule = ready.rule
+        if not rule.contest or not self._policy.window_ms:
+            decisions.append(self._decide(ready, case, event, occurrence, since_ms, cause(), error=error))
+            return
+        memory = case.profile.customer.memory
+        open_ms = [p.due_ms for p in (memory.plan().pending if memory.pending_ms else ()) if p.contest == rule.contest]
+        closes_ms = open_ms[0] if open_ms else case.now_ms + self._policy.window_ms
+        self._put_off(rule, case, event, occurrence, since_ms, cause(), closes_ms, rule.contest)
+
+    def _again(self, ready: _Ready, case: Case, pending: Pending, outranked_by: str) -> Decision:
+        event = _decode_event(pending.event) if pending.event else NOTHING
+        if ready.needs_views and event.product_id:
+            case.profile.views_of_product = case.profile.views_of(event.product_id)
+        error = self._asked(ready, case, event)
+        return self._decide(
+            ready,
+            case,
+            event,
+            pending.occurrence,
+            pending.since_ms,
+            pending.cause,
+            error=error or "",
+            holds=error is not None and is_current(ready.rule, pending.occurrence, case.profile),
+            outranked_by=outranked_by,
+        )
+
+    def _priority(self, rule_id: str) -> int:
+        ready = self._ready.get(rule_id)
+        return 0 if ready is None else ready.rule.priority
+
+    def _put_off(
+        self,
+        rule: Rule,
+        case: Case,
+        event: EventFacts,
+        occurrence: str,
+        since_ms: int,
+        cause: Cause,
+        until_ms: int,
+        contest: str = "",
+    ) -> None:
+        memory = case.profile.customer.memory
+        plans = memory.plan()
+        known = b"" if event is NOTHING else _encode_event(event)
+        plans.put_off(Pending(until_ms, rule.id, occurrence, since_ms, contest, cause, known))
+        memory.pending_ms = plans.next_ms
+
     def _decide(
-        self, ready: _Ready, case: Case, event: EventFacts, occurrence: str, since_ms: int, cause: Cause, error: str
+        self,
+        ready: _Ready,
+        case: Case,
+        event: EventFacts,
+        occurrence: str,
+        since_ms: int,
+        cause: Cause,
+        *,
+        error: str,
+        holds: bool = True,
+        outranked_by: str = "",
     ) -> Decision:
         rule, profile, settings = ready.rule, case.profile, self._settings
         customer_id, customer = profile.customer_id, profile.customer
         score = case.score()
-        matched = [] if error else rule.condition.matched(profile, event, score.facts)
+        matched = rule.condition.matched(profile, event, score.facts) if holds and not error else []
         expires_ms = since_ms + rule.expires_after_ms
-        verdicts = judge(rule, customer_id, customer, case.now_ms, expires_ms, settings)
-        if error:
-            verdicts = (Verdict(check="condition_error", passed=False, detail=error), *verdicts)
-        reason = next((verdict.check for verdict in verdicts if not verdict.passed), None)
-        if reason is None:
-            remember(rule, customer, case.now_ms, settings)
+        asked = Asked(
+            rule=rule,
+            channel=rule.channel,
+            customer_id=customer_id,
+            customer=customer,
+            tier=profile.tier,
+            now_ms=case.now_ms,
+            expires_ms=expires_ms,
+            policy=self._policy,
+            ledger=self.ledger,
+            controls=self.controls,
+            error=error,
+            holds=holds,
+            outranked_by=outranked_by,
+        )
+        answer, reason, retry_ms, verdicts = judge(asked)
+        if answer == "publish":
+            self.ledger_touched |= remember(asked)
+        elif answer == "deferred":
+            self._put_off(rule, case, event, occurrence, since_ms, cause, retry_ms)
         named = tuple([Matched(condition=f"{m.field} {m.op} {_shown(m.expected)}", actual=m.actual) for m in matched])
         name = f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
         decided_at = to_text(case.now_ms)
         return Decision(
             action_id=action_id(rule.id, customer_id, name),
-            verdict="publish" if reason is None else "suppressed",
+            verdict=answer,
             reason=reason,
             kind=rule.action,
             customer_id=customer_id,
@@ -210,7 +325,7 @@ class Engine:
             offer=ready.offer,
             priority=rule.priority,
             decided_at=decided_at,
-            not_before=decided_at,
+            not_before=to_text(retry_ms) if retry_ms else decided_at,
             expires_at=to_text(expires_ms),
             experiment=_NO_EXPERIMENT,
             state=state_ref(profile, settings.currency),
@@ -220,6 +335,9 @@ class Engine:
             cause=cause,
         )
 
+
+_encode_event = msgspec.msgpack.Encoder().encode
+_decode_event = msgspec.msgpack.Decoder(EventFacts).decode
 
 _VIEWS = "customer.views_of_product"
 _NO_EXPERIMENT = Experiment()

@@ -1,0 +1,49 @@
+"""What the checks are asked about: one rule's action for one customer at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from stream.governance.ledger import Ledger
+from stream.governance.policy import Policy
+from stream.rules.rule import Rule
+from stream.rules.vocabulary import Channel
+from stream.state.customer import Customer
+
+
+class Controls(msgspec.Struct, frozen=True, kw_only=True):
+    """What people have switched at run time, the same on all workers."""
+
+    paused_by: str = ""
+    """Who has paused everything; empty: nobody."""
+    dry_rules: frozenset[str] = frozenset()
+    """Rules that decide and don't act, besides those whose files say so."""
+    stopped_rules: frozenset[str] = frozenset()
+    """Rules that are paused: by a person, or because they were shown to have no effect."""
+    test_customers: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Asked:
+    """The question. Whoever asks makes one per action and throws it away."""
+
+    rule: Rule
+    channel: Channel
+    customer_id: str
+    customer: Customer
+    tier: str
+    now_ms: int
+    expires_ms: int
+    policy: Policy
+    ledger: Ledger
+    controls: Controls
+    held_out: bool = False
+    """The customer is in the rule's hold-out."""
+    outranked_by: str = ""
+    """The rule that won the decision window, if this one has lost."""
+    error: str = ""
+    """Why the rule's condition could not be told, if it couldn't."""
+    holds: bool = True
+    """What the rule waits for is still so. An action that was put off may have lost its reason."""

@@ -1,0 +1,97 @@
+"""All checks together: may it go out, must it wait, or is it held back; and the same again from the decision's own record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import takewhile
+from typing import Literal, NamedTuple
+
+from stream.actions.decision import Verdict
+from stream.governance.asked import Asked
+from stream.governance.checks import BY_NAME, CHECKS, CONSTANTS, Check, Facts
+from stream.governance.policy import Policy
+from stream.rules.rule import Rule
+from stream.rules.vocabulary import Channel
+from stream.state.memory import Memory
+
+Answer = Literal["publish", "deferred", "suppressed"]
+_LASTING = frozenset(name for name, *_ in takewhile(lambda check: check.name != "holdout", CHECKS))
+"""The checks that look at nothing which passes with time or depends on other actions; the hold-out comes right after them."""
+_CONSTANT: dict[int, Verdict] = {}
+"""By identity of facts that are the same for everybody: the verdict that they lead to."""
+
+
+class Judgement(NamedTuple):
+    """The answer, the check that it hangs on, and what every check said."""
+
+    answer: Answer
+    reason: str | None
+    retry_ms: int
+    """When to ask again, for what is deferred."""
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def is_exposed(self) -> bool:
+        """Nothing lasting speaks against the action: treated or held out, the customer counts in the rule's experiment."""
+        return all(verdict.passed for verdict in self.verdicts if verdict.check in _LASTING)
+
+
+def judge(asked: Asked) -> Judgement:
+    """Asks every check."""
+    verdicts = []
+    for check in CHECKS:
+        facts = check.look(asked)
+        if facts is not None:
+            verdicts.append(_CONSTANT.get(id(facts)) or _verdict(check, facts))
+    answer, reason, retry_ms = _answer(verdicts, asked.expires_ms)
+    return Judgement(answer, reason, retry_ms, tuple(verdicts))
+
+
+def judged_again(verdicts: Iterable[Verdict], expires_ms: int) -> tuple[Answer, str | None]:
+    """The answer and its reason, from nothing but the facts that a published decision carries (E9)."""
+    again = []
+    for verdict in verdicts:
+        again.append(_verdict(BY_NAME[verdict.check], verdict.facts))
+    answer, reason, _ = _answer(again, expires_ms)
+    return answer, reason
+
+
+def _verdict(check: Check, facts: Facts) -> Verdict:
+    return Verdict(check=check.name, passed=check.passes(facts), detail=check.detail(facts), facts=dict(facts))
+
+
+_CONSTANT.update((id(facts), _verdict(BY_NAME[name], facts)) for name, facts in CONSTANTS)
+
+
+def _answer(verdicts: list[Verdict], expires_ms: int) -> tuple[Answer, str | None, int]:
+    """Put off when all that holds it back passes in time; else the first check that doesn't names the reason."""
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    if not failed:
+        return "publish", None, 0
+    retry_ms = 0
+    for verdict in failed:
+        later_ms = BY_NAME[verdict.check].later(verdict.facts)
+        if not later_ms or later_ms >= expires_ms:
+            return "suppressed", verdict.check, 0
+        retry_ms = max(retry_ms, later_ms)
+    return "deferred", failed[0].check, retry_ms
+
+
+def remember(asked: Asked) -> bool:
+    """Notes a published action for the checks to come; whether the partition's ledger has changed."""
+    rule, memory, now_ms = asked.rule, asked.customer.memory, asked.now_ms
+    if rule.cooldown_ms:
+        memory.decided_ms[rule.id] = now_ms
+    if rule.cap:
+        _remember_sent(rule, asked.channel, memory, now_ms, asked.policy)
+    return asked.ledger.note(rule, asked.tier, now_ms, asked.policy)
+
+
+def _remember_sent(rule: Rule, channel: Channel, memory: Memory, now_ms: int, policy: Policy) -> None:
+    """No more instants than the cap allows actions: older ones can't decide anything."""
+    for scope, most, _ in policy.caps_on(channel, rule.group):
+        if most:
+            sent = memory.sent_ms if scope == "customer" else memory.plan().sent_ms.setdefault(scope, [])
+            sent.append(now_ms)
+            sent.sort()
+            del sent[:-most]

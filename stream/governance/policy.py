@@ -1,0 +1,113 @@
+"""What a shop allows, read off the settings once: caps, quiet hours, budget, circuit breaker, decision window."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from stream.config import CAP, DAY_MS, QUIET_HOURS, Settings
+from stream.zones import zone
+
+SHARED_TIERS = frozenset(("high", "medium"))
+"""The tiers that a share of the budget is reserved for (E8)."""
+_UNITS_MS = {"h": 3_600_000, "d": DAY_MS}
+
+
+class Cap(NamedTuple):
+    """At most ``most`` actions in any ``window_ms``. ``scope``: ``customer``, ``channel:sms`` or ``group:recall``."""
+
+    scope: str
+    most: int
+    window_ms: int
+
+
+class QuietHours(NamedTuple):
+    """From one minute of the local day up to another, over midnight if the first is the later one."""
+
+    starts_minute: int
+    ends_minute: int
+
+
+class Policy(NamedTuple):
+    """The settings of governance in the form that checks need them in."""
+
+    consent_default: str
+    caps: tuple[Cap, ...]
+    quiet_hours: QuietHours | None
+    quiet_channels: frozenset[str]
+    zone: ZoneInfo
+    zone_name: str
+    window_ms: int
+    """Decision window of rules that exclude each other."""
+    budget_minor: int
+    """This partition's share of a UTC day's money; 0: no limit."""
+    reserved_minor: int
+    """Of it, what only `SHARED_TIERS` may use."""
+    breaker_most: int
+    """This partition's share of the actions of one minute, all rules together; 0: no limit."""
+    breaker_open_ms: int
+    partitions: int
+    test_customers: frozenset[str]
+
+    def caps_on(self, channel: str, group: str) -> tuple[Cap, ...]:
+        """The caps that an action comes under."""
+        mine = ("customer", f"channel:{channel}", f"group:{group}")
+        return tuple([cap for cap in self.caps if cap.scope in mine])
+
+
+def make_policy(settings: Settings, partitions: int) -> Policy:
+    """The policy of valid settings, for one of so many partitions.
+
+    Limits of the whole shop are cut into equal shares: customers are spread by a hash, so nothing has to be asked of others,
+    and the sum is never more than the limit. What skew leaves unused on one partition isn't given to another.
+    """
+    home = zone(settings.time_zone)
+    assert home is not None, "settings are checked before they are used"
+    budget_minor = settings.budget_daily_minor // partitions
+    return Policy(
+        consent_default=settings.consent_default,
+        caps=(Cap("customer", settings.cap_messages, settings.cap_window_days * DAY_MS), *_caps(settings.caps)),
+        quiet_hours=_quiet_hours(settings.quiet_hours),
+        quiet_channels=frozenset(_words(settings.quiet_channels)),
+        zone=home,
+        zone_name=settings.time_zone,
+        window_ms=settings.decision_window_ms,
+        budget_minor=budget_minor,
+        reserved_minor=int(budget_minor * settings.budget_reserved_share),
+        breaker_most=share(settings.breaker_actions_per_minute, partitions),
+        breaker_open_ms=settings.breaker_open_minutes * 60_000,
+        partitions=partitions,
+        test_customers=frozenset(_words(settings.test_customers)),
+    )
+
+
+def share(limit: int, partitions: int) -> int:
+    """One partition's share of a limit on actions, at least one.
+
+    >>> share(100, 3), share(1, 4), share(0, 4)
+    (33, 1, 0)
+    """
+    return max(1, limit // partitions) if limit else 0
+
+
+def _quiet_hours(text: str) -> QuietHours | None:
+    match = re.fullmatch(QUIET_HOURS, text)
+    if match is None:
+        return None
+    starts, ends = (int(text[:2]) * 60 + int(text[3:]) for text in match.groups())
+    return QuietHours(starts, ends) if starts != ends else None
+
+
+def _caps(text: str) -> list[Cap]:
+    found = []
+    for word in _words(text):
+        match = re.fullmatch(CAP, word)
+        assert match is not None, "settings are checked before they are used"
+        scope, name, most, number, unit = match.groups()
+        found.append(Cap(f"{scope}:{name}", int(most), int(number) * _UNITS_MS[unit]))
+    return found
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
