@@ -18,7 +18,7 @@ from rich.text import Text
 
 from stream.environment import read_settings
 from stream.errors import TransientError, WinbackError
-from stream.events.money import EXPONENT_OF
+from stream.events.money import amount_text
 
 PATIENCE_SECONDS = 10.0
 """Longest wait for a worker's answer. It answers in milliseconds, or between two long steps."""
@@ -154,7 +154,9 @@ def _windows(customer: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right")
     table.add_row("orders", *(f"{window['frequency']:,}" for window in windows.values()))
     currency = customer["currency"]
-    table.add_row(f"worth {currency}", *(_money(window["monetary_minor"], currency) for window in windows.values()))
+    table.add_row(
+        f"worth {currency}", *(amount_text(window["monetary_minor"], currency) for window in windows.values())
+    )
     return table
 
 
@@ -171,7 +173,7 @@ def _rows(customer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
     rows.append(("churn risk", _risk(customer)))
     cart = customer["cart"]
     if cart["items"]:
-        worth = _money(cart["value_minor"], customer["currency"])
+        worth = amount_text(cart["value_minor"], customer["currency"])
         rows.append(("cart", f"{cart['items']} articles worth {worth} {customer['currency']}"))
     if customer["last_activity_at"]:
         seen = f"{customer['views_30d']} product views on {_days(customer['active_days_30d'])} of the last 30"
@@ -219,13 +221,3 @@ def _instant(text: str) -> str:
 
 def _days(count: int) -> str:
     return f"{count} day" if count == 1 else f"{count} days"
-
-
-def _money(minor: int, currency: str) -> str:
-    """An amount in the currency's own unit.
-
-    >>> _money(1234567, "USD"), _money(500, "JPY")
-    ('12,345.67', '500')
-    """
-    exponent = EXPONENT_OF.get(currency, 2)
-    return f"{minor / 10**exponent:,.{exponent}f}"

@@ -62,3 +62,13 @@ class Rates:
         if at < 0:
             return None
         return round(amount * pairs[at][1] * self.scale)
+
+
+def amount_text(minor: int, currency: str) -> str:
+    """An amount for people, in the currency's own unit.
+
+    >>> amount_text(1234567, "USD"), amount_text(500, "JPY")
+    ('12,345.67', '500')
+    """
+    exponent = EXPONENT_OF.get(currency, 2)
+    return f"{minor / 10**exponent:,.{exponent}f}"
