@@ -6,7 +6,8 @@ holds back becomes a decision too, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,19 +24,24 @@ from stream.actions.decision import (
     action_id,
 )
 from stream.config import Settings
-from stream.events.instants import to_text
+from stream.events.hashing import hash64
+from stream.events.instants import DAY_MS, to_text
 from stream.events.kinds import Event
+from stream.experiments.assignment import arm_of
+from stream.experiments.tally import Key, Tally, acted, settled
 from stream.governance.asked import Asked, Controls
-from stream.governance.judge import judge, remember
+from stream.governance.judge import judge, remember, remember_held_out
 from stream.governance.ledger import Ledger
 from stream.governance.policy import make_policy
 from stream.rules.condition import ConditionError
+from stream.rules.experiment import CONTROL, DEFAULT
 from stream.rules.facts import NOTHING, event_facts, product_of
+from stream.rules.offer import Offer
 from stream.rules.rule import Rule, RuleSet
 from stream.rules.schedule import Due, is_current
-from stream.rules.vocabulary import ChurnFacts, EventFacts
+from stream.rules.vocabulary import Channel, ChurnFacts, EventFacts
 from stream.state.messages import MessageLog
-from stream.state.plans import Pending
+from stream.state.plans import Exposure, Pending, Plans
 from stream.state.profile import Profile
 
 
@@ -69,15 +75,38 @@ NO_RULE = -1
 """Stands for a number of views where no rule asks for any."""
 
 
+class _Way(NamedTuple):
+    """What an action of a rule is in one arm of its experiment."""
+
+    arm: Experiment
+    channel: Channel
+    template: str
+    offer: dict[str, Any] | None
+    cost_minor: int
+
+
+def _ways(rule: Rule) -> dict[str, _Way]:
+    """By arm; whoever is held out would have had what `then` says."""
+    plain = _Way(Experiment(), rule.channel, rule.template, _plain(rule.offer), rule.cost_minor)
+    ways = {DEFAULT: plain, CONTROL: plain._replace(arm=Experiment(arm=CONTROL, holdout=True))}
+    for v in rule.experiment.variants:
+        ways[v.id] = _Way(Experiment(arm=v.id), v.channel, v.template, _plain(v.offer), v.cost_minor)
+    return ways
+
+
+def _plain(offer: Offer | None) -> dict[str, Any] | None:
+    return None if offer is None else msgspec.to_builtins(offer)
+
+
 class _Ready:
     """A rule with what its decisions have in common."""
 
-    __slots__ = ("least_views", "needs_event", "needs_more", "needs_score", "needs_views", "offer", "ref", "rule")
+    __slots__ = ("least_views", "needs_event", "needs_more", "needs_score", "needs_views", "ref", "rule", "ways")
 
     def __init__(self, rule: Rule, rules_version: str) -> None:
         self.rule = rule
         self.ref = RuleRef(id=rule.id, version=rule.version, rules_version=rules_version)
-        self.offer = None if rule.offer is None else msgspec.to_builtins(rule.offer)
+        self.ways = _ways(rule)
         roots = {name.partition(".")[0] for name in rule.condition.variables}
         self.needs_event = "event" in roots
         self.needs_score = "churn" in roots
@@ -98,6 +127,10 @@ class Engine:
         """The ledger has changed since somebody last set this back."""
         self.controls = Controls()
         """What people have switched."""
+        self.weights: Mapping[str, tuple[float, ...]] = {}
+        """Rule with a bandit → the weights of its variants, as the epoch has them."""
+        self.tallied: list[Tally] = []
+        """Outcomes and actions of measured rules, for the next contribution."""
         self._settings = settings
         self._policy = make_policy(settings, partitions)
         self._ready = {rule.id: _Ready(rule, rules.version) for rule in rules.rules}
@@ -182,6 +215,7 @@ class Engine:
         """
         memory = case.profile.customer.memory
         plans = memory.plan()
+        self._settle(case, plans)
         due = plans.take_due(case.now_ms)
         winners: dict[str, str] = {}
         decisions: list[Decision] = []
@@ -248,7 +282,37 @@ class Engine:
             error=error or "",
             holds=error is not None and is_current(ready.rule, pending.occurrence, case.profile),
             outranked_by=outranked_by,
+            is_first=bool(pending.contest),
+            arm=pending.arm,
         )
+
+    def _way(self, ready: _Ready, customer_id: str) -> _Way:
+        rule = ready.rule
+        if not rule.experiment.window_ms:
+            return ready.ways[DEFAULT]
+        arm = arm_of(rule.id, rule.version, customer_id, rule.experiment, self.weights.get(rule.id))
+        return ready.ways[arm]
+
+    def _expose(self, rule: Rule, way: _Way, profile: Profile, now_ms: int) -> None:
+        """Remembers the customer's part in a rule's experiment. It is settled at a midnight after the window, with all others of
+        that day, and spread as timers are: a visit of its own would cost as much as the decision."""
+        memory = profile.customer.memory
+        until_ms = now_ms + rule.experiment.window_ms
+        due_ms = (until_ms // DAY_MS + 1) * DAY_MS
+        spread_ms = self._settings.timer_spread_ms
+        if spread_ms:
+            due_ms += hash64(profile.customer_id) % spread_ms
+        exposure = Exposure(due_ms, now_ms, until_ms, rule.id, rule.version, way.arm.arm, way.channel, profile.tier)
+        memory.plan().expose(exposure)
+        memory.pending_ms = memory.plan().next_ms
+
+    def _settle(self, case: Case, plans: Plans) -> None:
+        """Counts the outcomes whose window is over."""
+        orders = case.profile.customer.orders
+        for e in plans.take_settled(case.now_ms):
+            bought = orders.after(e.at_ms, e.until_ms)
+            key = Key(e.rule_id, e.version, e.arm, e.channel, e.tier)
+            self.tallied.append(settled(key, bought.frequency, bought.monetary_minor))
 
     def _priority(self, rule_id: str) -> int:
         ready = self._ready.get(rule_id)
@@ -264,11 +328,12 @@ class Engine:
         cause: Cause,
         until_ms: int,
         contest: str = "",
+        arm: str = "",
     ) -> None:
         memory = case.profile.customer.memory
         plans = memory.plan()
         known = b"" if event is NOTHING else _encode_event(event)
-        plans.put_off(Pending(until_ms, rule.id, occurrence, since_ms, contest, cause, known))
+        plans.put_off(Pending(until_ms, rule.id, occurrence, since_ms, contest, cause, arm, known))
         memory.pending_ms = plans.next_ms
 
     def _decide(
@@ -283,18 +348,23 @@ class Engine:
         error: str,
         holds: bool = True,
         outranked_by: str = "",
+        is_first: bool = True,
+        arm: str = "",
     ) -> Decision:
         rule, profile, settings = ready.rule, case.profile, self._settings
         customer_id, customer = profile.customer_id, profile.customer
+        way = ready.ways[arm] if arm in ready.ways else self._way(ready, customer_id)
         score = case.score()
         matched = rule.condition.matched(profile, event, score.facts) if holds and not error else []
         expires_ms = since_ms + rule.expires_after_ms
         asked = Asked(
             rule=rule,
-            channel=rule.channel,
+            channel=way.channel,
             customer_id=customer_id,
             customer=customer,
             tier=profile.tier,
+            cost_minor=way.cost_minor,
+            held_out=way.arm.holdout,
             now_ms=case.now_ms,
             expires_ms=expires_ms,
             policy=self._policy,
@@ -304,11 +374,18 @@ class Engine:
             holds=holds,
             outranked_by=outranked_by,
         )
-        answer, reason, retry_ms, verdicts = judge(asked)
+        judged = judge(asked)
+        answer, reason, retry_ms, verdicts = judged
+        if rule.experiment.window_ms and is_first and judged.is_exposed:
+            self._expose(rule, way, profile, case.now_ms)
         if answer == "publish":
             self.ledger_touched |= remember(asked)
+            if rule.experiment.window_ms:
+                self.tallied.append(acted(_key(rule, way, profile.tier), way.cost_minor))
         elif answer == "deferred":
-            self._put_off(rule, case, event, occurrence, since_ms, cause, retry_ms)
+            self._put_off(rule, case, event, occurrence, since_ms, cause, retry_ms, arm=way.arm.arm)
+        elif reason == "holdout":
+            remember_held_out(asked)
         named = tuple([Matched(condition=f"{m.field} {m.op} {_shown(m.expected)}", actual=m.actual) for m in matched])
         name = f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
         decided_at = to_text(case.now_ms)
@@ -320,14 +397,14 @@ class Engine:
             customer_id=customer_id,
             rule=ready.ref,
             occurrence=name,
-            channel=rule.channel,
-            template=rule.template,
-            offer=ready.offer,
+            channel=way.channel,
+            template=way.template,
+            offer=way.offer,
             priority=rule.priority,
             decided_at=decided_at,
             not_before=to_text(retry_ms) if retry_ms else decided_at,
             expires_at=to_text(expires_ms),
-            experiment=_NO_EXPERIMENT,
+            experiment=way.arm,
             state=state_ref(profile, settings.currency),
             score=score.ref,
             explanation=Explanation(text=_sentence(rule, named), matched=named, contributions=score.explain()),
@@ -336,11 +413,14 @@ class Engine:
         )
 
 
+def _key(rule: Rule, way: _Way, tier: str) -> Key:
+    return Key(rule.id, rule.version, way.arm.arm, way.channel, tier)
+
+
 _encode_event = msgspec.msgpack.Encoder().encode
 _decode_event = msgspec.msgpack.Decoder(EventFacts).decode
 
 _VIEWS = "customer.views_of_product"
-_NO_EXPERIMENT = Experiment()
 
 
 def state_ref(profile: Profile, currency: str) -> StateRef:

@@ -36,6 +36,8 @@ class Asked:
     tier: str
     now_ms: int
     expires_ms: int
+    cost_minor: int
+    """Of this action, in its arm."""
     policy: Policy
     ledger: Ledger
     controls: Controls

@@ -139,11 +139,11 @@ def _rank(a: Asked) -> Facts | None:
 
 
 def _budget(a: Asked) -> Facts | None:
-    if not a.policy.budget_minor or not a.rule.cost_minor:
+    if not a.policy.budget_minor or not a.cost_minor:
         return None
     left = a.ledger.money_left(a.tier, a.now_ms, a.policy)
     tomorrow_ms = (a.now_ms // DAY_MS + 1) * DAY_MS
-    return {"cost_minor": a.rule.cost_minor, "left_minor": left, "tier": a.tier, "next_ms": tomorrow_ms}
+    return {"cost_minor": a.cost_minor, "left_minor": left, "tier": a.tier, "next_ms": tomorrow_ms}
 
 
 def _circuit(a: Asked) -> Facts | None:

@@ -84,7 +84,14 @@ def remember(asked: Asked) -> bool:
         memory.decided_ms[rule.id] = now_ms
     if rule.cap:
         _remember_sent(rule, asked.channel, memory, now_ms, asked.policy)
-    return asked.ledger.note(rule, asked.tier, now_ms, asked.policy)
+    return asked.ledger.note(rule, asked.tier, asked.cost_minor, now_ms, asked.policy)
+
+
+def remember_held_out(asked: Asked) -> None:
+    """Notes that somebody in the hold-out would have had the action: the cool-down is theirs too, or they'd be counted more often
+    than those whom they are compared with."""
+    if asked.rule.cooldown_ms:
+        asked.customer.memory.decided_ms[asked.rule.id] = asked.now_ms
 
 
 def _remember_sent(rule: Rule, channel: Channel, memory: Memory, now_ms: int, policy: Policy) -> None:

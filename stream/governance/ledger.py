@@ -46,16 +46,16 @@ class Ledger(msgspec.Struct, array_like=True):
         until_ms = max(self.open_until_ms.get(rule.id, 0), self.open_until_ms.get(ALL_RULES, 0))
         return until_ms if until_ms > now_ms else 0
 
-    def note(self, rule: Rule, tier: str, now_ms: int, policy: Policy) -> bool:
+    def note(self, rule: Rule, tier: str, cost_minor: int, now_ms: int, policy: Policy) -> bool:
         """Counts a published action; opens the circuit when it was the last one of its minute. Whether anything changed."""
         changed = False
-        if policy.budget_minor and rule.cost_minor:
+        if policy.budget_minor and cost_minor:
             day = now_ms // DAY_MS
             if day > self.day:
                 self.day, self.spent_minor, self.spent_others_minor = day, 0, 0
-            self.spent_minor += rule.cost_minor
+            self.spent_minor += cost_minor
             if tier not in SHARED_TIERS:
-                self.spent_others_minor += rule.cost_minor
+                self.spent_others_minor += cost_minor
             changed = True
         for name, most in (
             (rule.id, share(rule.max_per_minute, policy.partitions)),

@@ -18,6 +18,7 @@ from stream.churn.model import FrozenModel
 from stream.config import Settings
 from stream.errors import StateError
 from stream.events.record import Record
+from stream.experiments.tally import Tally, merged
 from stream.outcome import Outcome
 from stream.segments.population import Histograms, Thresholds, thresholds
 
@@ -38,7 +39,15 @@ class DayClosed(msgspec.Struct, tag=True, kw_only=True):
     histograms: Histograms
 
 
-Contribution = Examples | DayClosed
+class Tallies(msgspec.Struct, tag=True, kw_only=True):
+    """Outcomes and actions of measured rules on one partition during a UTC day (not yet complete)."""
+
+    partition: int
+    day: int
+    tallies: list[Tally]
+
+
+Contribution = Examples | Tallies | DayClosed
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -49,6 +58,8 @@ class Epoch(msgspec.Struct, kw_only=True):
     model: FrozenModel | None
     trainer: bytes = b""
     """Checkpoint of the trainer, for the next owner. Followers leave it alone."""
+    tallies: list[Tally] = []
+    """Outcomes of all measured rules since ever, one per key."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -86,12 +97,15 @@ class Coordinator:
         self._trainer = Trainer(settings)
         self._closed: dict[int, DayClosed] = {}
         self._waiting: dict[int, list[Example]] = {}
+        self._tallied: dict[int, list[Tally]] = {}
+        self._tallies: list[Tally] = []
         self.folded_day: int | None = None
         """The last UTC day that is in a version."""
 
     def resume(self, epoch: Epoch) -> None:
         """Goes on from a published version."""
         self.folded_day = epoch.day - 1
+        self._tallies = epoch.tallies
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
@@ -101,6 +115,8 @@ class Coordinator:
             return
         if isinstance(contribution, Examples):
             self._waiting.setdefault(contribution.day, []).extend(contribution.examples)
+        elif isinstance(contribution, Tallies):
+            self._tallied.setdefault(contribution.day, []).extend(contribution.tallies)
         else:
             known = self._closed.get(contribution.partition)
             if known is None or contribution.day >= known.day:
@@ -115,9 +131,17 @@ class Coordinator:
             return None
         for waiting in sorted(d for d in self._waiting if d <= day):
             self._trainer.learn(sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer)))
+        fresh = [tally for d in sorted(self._tallied) if d <= day for tally in self._tallied.pop(d)]
+        if fresh:
+            self._tallies = merged([*self._tallies, *fresh])
         self.folded_day = day
         population = Histograms.merged(closed.histograms for closed in self._closed.values())
-        return Epoch(day=day + 1, thresholds=thresholds(day + 1, population), model=self._trainer.freeze(day + 1))
+        return Epoch(
+            day=day + 1,
+            thresholds=thresholds(day + 1, population),
+            model=self._trainer.freeze(day + 1),
+            tallies=self._tallies,
+        )
 
     def checkpoint(self) -> bytes:
         """The trainer's state, for the next owner."""

@@ -21,13 +21,14 @@ from stream.events.instants import DAY_MS, day_of
 from stream.events.kinds import Event, Purchase
 from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
+from stream.experiments.tally import merged
 from stream.governance.ledger import Ledger
 from stream.outcome import Outcome
 from stream.processor.browsing import Browsing
 from stream.processor.buying import Buying
 from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
-from stream.processor.epochs import DayClosed, Epoch, contribution_message, decode_epoch, in_days
+from stream.processor.epochs import DayClosed, Epoch, Tallies, contribution_message, decode_epoch, in_days
 from stream.processor.residents import Resident, Residents, key_of
 from stream.processor.runs import Batch, in_runs
 from stream.processor.view import customer_view, score_view
@@ -206,6 +207,7 @@ class Partition:
             self._due.set(key, 0 if before is None else before.next_due_ms)
         self._residents.clear()
         self._work.scorer.matured.clear()
+        self._work.engine.tallied.clear()
         own = self._store.get(PARTITION_KEY)
         self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
         self._work.engine.ledger = self._record.ledger
@@ -434,9 +436,12 @@ class Partition:
 
     def _contribute(self, out: Outcome) -> None:
         """Sends the examples that have matured, as part of the day that is open."""
-        matured = self._work.scorer.matured
+        matured, tallied = self._work.scorer.matured, self._work.engine.tallied
+        day = (self._record.closed_day or 0) + 1
+        if tallied:
+            out.messages.append(contribution_message(Tallies(partition=self._number, day=day, tallies=merged(tallied))))
+            tallied.clear()
         if matured:
-            day = (self._record.closed_day or 0) + 1
             out.messages.extend(in_days(matured, self._number, day))
             matured.clear()
 

@@ -17,12 +17,14 @@ import msgspec
 from stream.config import Settings
 from stream.errors import RuleFileError
 from stream.rules.condition import Condition, InvalidCondition, compile_condition
+from stream.rules.experiment import CONTROL, DEFAULT
 from stream.rules.rule import DAY_MS, Rule, RuleSet
 from stream.rules.rule_file import RuleFile, duration_ms, is_duration, is_words, make_rule
 from stream.rules.shape import misshapen
 from stream.rules.source import Document, Mistake
 from stream.rules.vocabulary import EVENT_KINDS
 
+_TAKEN: Final = frozenset((CONTROL, DEFAULT))
 _ALWAYS: Final = "true"
 _DEFAULT_SPREAD_MS: Final[int] = Settings().timer_spread_ms
 
@@ -128,6 +130,7 @@ class _File:
         self._check_condition()
         self._check_times()
         self._check_offer()
+        self._check_experiment()
 
     def _check_condition(self) -> None:
         text = self._text("if")
@@ -182,6 +185,27 @@ class _File:
             self.mistake(("then", "offer", "kind"), "needs `value:` beside it", kind)
         elif kind == "percent" and isinstance(value, int) and value > 100:
             self.mistake(("then", "offer", "value"), "more than 100 per cent", value)
+
+    def _check_experiment(self) -> None:
+        variants = self.data.get("variants")
+        known: set[str] = set()
+        for number, variant in enumerate(variants if isinstance(variants, list) else ()):
+            name = variant.get("id") if isinstance(variant, dict) else None
+            if name in _TAKEN:
+                self.mistake(("variants", number, "id"), "this name is taken by those without a variant", name)
+            elif name in known:
+                self.mistake(("variants", number, "id"), "there is a variant of this name already", name)
+            elif isinstance(name, str):
+                known.add(name)
+        if self.data.get("choose") == "bandit" and not variants:
+            self.mistake(("choose",), "a bandit needs `variants:` to choose from", "bandit")
+        measure = self._mapping("measure")
+        if measure.get("pause_without_effect") is True and not self.data.get("holdout_percent"):
+            self.mistake(
+                ("measure", "pause_without_effect"),
+                "an effect shows only beside a hold-out (`holdout_percent:`)",
+                "true",
+            )
 
     def _text(self, key: str) -> str:
         value = self.data.get(key)

@@ -10,7 +10,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from stream.rules.condition import Condition
-from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, EventKind, OfferKind, Target
+from stream.rules.experiment import NO_EXPERIMENT, Experiment
+from stream.rules.offer import Offer
+from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, EventKind, Target
 
 DAY_MS: Final = 86_400_000
 
@@ -64,16 +66,6 @@ def spread_default(trigger: Since | Before, day_scale_ms: int) -> int:
     return day_scale_ms if distance >= DAY_MS else 0
 
 
-class Offer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the customer is given. ``value`` is per cent, minor units or points by `kind`; free delivery has none."""
-
-    kind: OfferKind
-    value: int = 0
-    valid_for_ms: int = 0
-    """How long it holds after the action; 0: no limit."""
-    code: str = ""
-
-
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule file, checked and compiled.
 
@@ -114,6 +106,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """The circuit breaker holds the rule back for a while after so many actions in a minute; 0: no limit."""
     dry_run: bool = False
     """It decides, and its decisions are published as held back."""
+    experiment: Experiment = NO_EXPERIMENT
+    """What is tried out and measured."""
 
 
 _Key = TypeVar("_Key", bound=str)

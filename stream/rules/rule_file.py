@@ -10,7 +10,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from stream.rules.condition import Condition
-from stream.rules.rule import Before, Offer, OnAlert, OnEvent, Rule, Since, Trigger
+from stream.rules.experiment import MOST_VARIANTS, Choose, Experiment, Variant
+from stream.rules.offer import Offer
+from stream.rules.rule import Before, OnAlert, OnEvent, Rule, Since, Trigger
 from stream.rules.vocabulary import (
     ActionKind,
     AlertKind,
@@ -76,6 +78,26 @@ class Then(msgspec.Struct, forbid_unknown_fields=True):
     offer: OfferForm | UnsetType = UNSET
 
 
+class VariantForm(msgspec.Struct, forbid_unknown_fields=True):
+    """One way to do it; what it leaves out is as in `then`."""
+
+    id: Annotated[Words, Meta(description="the arm of the experiment")]
+    weight: Annotated[int, Meta(ge=1, le=1_000, description="its share is this over the sum of all")] = 1
+    template: Annotated[Words, Meta(description="the message's name in marketing automation")] | UnsetType = UNSET
+    channel: Annotated[Channel, Meta(description="how it reaches the customer")] | UnsetType = UNSET
+    offer: OfferForm | UnsetType = UNSET
+    cost_minor: Annotated[int, Meta(ge=0, le=1_000_000_000, description="of one action")] | UnsetType = UNSET
+
+
+class MeasureForm(msgspec.Struct, forbid_unknown_fields=True):
+    """How the rule's effect is measured."""
+
+    window: Annotated[Duration, Meta(description="purchases this long after the decision are its outcome")] = "30d"
+    pause_without_effect: Annotated[bool, Meta(description="hold it back once it is shown to do harm, or nothing")] = (
+        False
+    )
+
+
 class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     """A Winback rule: when to ask, whether it applies, what to do, within which limits."""
 
@@ -113,6 +135,19 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     max_per_minute: (
         Annotated[int, Meta(ge=1, description="after so many in a minute the rule is held back a while")] | UnsetType
     ) = UNSET
+    variants: (
+        Annotated[
+            list[VariantForm],
+            Meta(min_length=2, max_length=MOST_VARIANTS, description="ways to do it, compared with each other"),
+        ]
+        | UnsetType
+    ) = UNSET
+    holdout_percent: Annotated[
+        float, Meta(ge=0, le=50, description="customers who are left alone, to compare with")
+    ] = 0.0
+    salt: Annotated[str, Meta(max_length=64, description="change it to draw all groups anew")] = ""
+    choose: Annotated[Choose, Meta(description="split: by weight; bandit: more and more of what works")] = "split"
+    measure: MeasureForm | UnsetType = UNSET
     status: Annotated[Status, Meta(description="dry_run: decides, and nothing goes out")] = "live"
 
 
@@ -189,6 +224,31 @@ def make_rule(form: RuleFile, condition: Condition) -> Rule:
         cost_minor=form.cost_minor,
         max_per_minute=form.max_per_minute or 0,
         dry_run=form.status == "dry_run",
+        experiment=_experiment(form),
+    )
+
+
+def _experiment(form: RuleFile) -> Experiment:
+    then = form.then
+    measure = form.measure or MeasureForm()
+    is_measured = bool(form.measure or form.variants or form.holdout_percent)
+    return Experiment(
+        variants=tuple(
+            Variant(
+                id=v.id,
+                weight=v.weight,
+                template=v.template or then.template,
+                channel=v.channel or then.channel,
+                offer=_offer(v.offer or then.offer) if v.offer or then.offer else None,  # type: ignore[arg-type]
+                cost_minor=form.cost_minor if v.cost_minor is UNSET else v.cost_minor,
+            )
+            for v in form.variants or ()
+        ),
+        holdout_share=form.holdout_percent / 100,
+        salt=form.salt,
+        choose=form.choose,
+        window_ms=duration_ms(measure.window) if is_measured else 0,
+        pause_without_effect=measure.pause_without_effect,
     )
 
 

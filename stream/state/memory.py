@@ -40,7 +40,7 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
     history_until_ms: int = 0
     """Timers due up to this instant come from imported history and never fire."""
     pending_ms: int = 0
-    """When the first of the pending decisions is due, 0 when there is none."""
+    """When the first of the plans is due, 0 when there is none."""
     _plans: AtRest = NOTHING
 
     @part

@@ -246,6 +246,13 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
                     amount += self.gone.frozen[at][1]
         return Window(count, min(MOST_SUM_MINOR, amount))
 
+    def after(self, at_ms: int, until_ms: int) -> Window:
+        """Frequency and monetary value of the orders with ``at_ms`` < instant <= ``until_ms``, as far as they are remembered one
+        by one."""
+        first, end = below(self.rows, ROW, at_ms + 1), below(self.rows, ROW, until_ms + 1)
+        nets = _columns(self.rows[first * ROW : end * ROW])[1]
+        return Window(len(nets) - nets.count(0), min(MOST_SUM_MINOR, sum(nets)))
+
     def newest(self) -> tuple[int, int]:
         """Instant of the newest order, whether it counts or not, and what is left of it in minor units; 0 of nothing."""
         newest: tuple[int, int] = _row(self.rows, len(self.rows) - ROW) if self.rows else (0, 0)

@@ -19,8 +19,26 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     contest: str
     """The set of rules that it competes with until the window closes; empty: with none, it was judged and put off."""
     cause: Cause
+    arm: str = ""
+    """Of the rule's experiment, once it is drawn: it stays, whatever a bandit has learnt by then."""
     event: bytes = b""
     """The event that the rule answers, as conditions see it (the engine knows how it is encoded); empty: none."""
+
+
+class Exposure(msgspec.Struct, array_like=True, gc=False):
+    """A customer who has met a measured rule, treated or held out: their purchases up to an instant are the outcome."""
+
+    due_ms: int
+    """When the outcome is settled: some time after the window, so that several are settled together."""
+    at_ms: int
+    """Purchases after this instant count."""
+    until_ms: int
+    """And up to and with this one."""
+    rule_id: str
+    version: int
+    arm: str
+    channel: str
+    tier: str
 
 
 class Plans(msgspec.Struct, array_like=True, gc=False):
@@ -30,6 +48,8 @@ class Plans(msgspec.Struct, array_like=True, gc=False):
     """Ascending by (due, rule, occurrence)."""
     sent_ms: dict[str, list[int]] = {}
     """Scope of a cap (``channel:sms``, ``group:recall``) → instants of the newest published actions in it, ascending."""
+    exposures: list[Exposure] = []
+    """Outcomes to come, ascending by when they are settled."""
 
     def put_off(self, pending: Pending) -> None:
         """Adds a pending decision, or moves the one there is about the same occurrence."""
@@ -43,7 +63,18 @@ class Plans(msgspec.Struct, array_like=True, gc=False):
         self.pending = self.pending[len(due) :]
         return due
 
+    def expose(self, exposure: Exposure) -> None:
+        """Remembers that a measured rule was met."""
+        self.exposures = sorted([*self.exposures, exposure], key=lambda e: (e.due_ms, e.at_ms, e.rule_id))
+
+    def take_settled(self, until_ms: int) -> list[Exposure]:
+        """Removes and returns the exposures whose outcome is settled."""
+        settled = [e for e in self.exposures if e.due_ms <= until_ms]
+        self.exposures = self.exposures[len(settled) :]
+        return settled
+
     @property
     def next_ms(self) -> int:
-        """When the first pending decision is due, 0 when there is none."""
-        return self.pending[0].due_ms if self.pending else 0
+        """When the first of all this is due, 0 when there is nothing."""
+        dues = [first[0].due_ms for first in (self.pending, self.exposures) if first]
+        return min(dues) if dues else 0

@@ -43,6 +43,7 @@ def ask(
         customer=customer or Customer(),
         tier=tier,
         now_ms=now_ms,
+        cost_minor=made.cost_minor,
         expires_ms=now_ms + 10 * DAY_MS if expires_ms is None else expires_ms,
         policy=make_policy(make_settings(**settings), partitions),
         ledger=ledger or Ledger(),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from stream.errors import RuleFileError
 from stream.rules.loader import load_rules, parse_rules
-from stream.rules.rule import Before, Offer, OnAlert, OnEvent, Since
+from stream.rules.offer import Offer
+from stream.rules.rule import Before, OnAlert, OnEvent, Since
 
 LIBRARY = Path(__file__).parents[2] / "stream" / "rules" / "library"
 
