@@ -401,7 +401,9 @@ class Partition:
             if popped is None:
                 self._now_ms = now_ms
                 return
-            self._now_ms = popped[0] if event_clock else now_ms
+            # What an event has made overdue (a reminder of a purchase that came sooner) is decided as of that event: at its own
+            # instant, nothing of the event is known, and every message since would have to be looked at one by one.
+            self._now_ms = max(self._now_ms, popped[0]) if event_clock else now_ms
             self._fire(popped[1], self._now_ms, out)
             fired += 1
 
@@ -420,6 +422,8 @@ class Partition:
         if resident is None:
             return
         self._residents.touch(resident)  # first: a timer that raises is put back by `rollback`
+        if self._history_only:
+            now_ms = max(now_ms, resident.customer.messages.newest_ms())  # the customer's own clock
         due_ms = self._work.due(resident, now_ms, out)
         resident.customer.next_due_ms = resident.indexed_ms = due_ms
         self._due.set(key, due_ms)

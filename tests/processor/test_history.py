@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from stream.actions.message import Stream
 from stream.config import Settings
@@ -19,7 +21,9 @@ from stream.outcome import Outcome
 from stream.processor import Partition
 from stream.processor.epochs import Coordinator, decode_contribution
 from stream.rules.loader import load_rules
+from stream.rules.rule import RuleSet
 from stream.simulate import Shop
+from stream.testing import message
 
 SETTINGS = Settings(clock="event", churn_horizon_days=7, churn_min_labels=20, churn_quiet_days=3)
 RULES = load_rules()
@@ -30,11 +34,11 @@ SMALL_ROOM_BYTES = 120_000
 class _History:
     """One partition through days of events."""
 
-    def __init__(self, *, own_clocks: bool) -> None:
+    def __init__(self, *, own_clocks: bool, rules: RuleSet = RULES) -> None:
         self.store: dict[bytes, bytes] = {}
         self.told: list[tuple[str, bytes | None, bytes | None]] = []
         self._partition = Partition(
-            SETTINGS, RULES, partition=0, partitions=1, store=self.store,
+            SETTINGS, rules, partition=0, partitions=1, store=self.store,
             room_bytes=SMALL_ROOM_BYTES, records=self.store if own_clocks else None,
         )  # fmt: skip
         self._coordinator = Coordinator(SETTINGS, 1)
@@ -107,3 +111,38 @@ def test_customers_on_clocks_of_their_own_end_where_a_common_clock_leads() -> No
 
     assert {"actions", "suppressions", "tiers"} <= {stream for stream, *_ in together.told}
     assert expected == found
+
+
+_REMINDER = """
+id: reminder
+version: 1
+description: Remind three days before the next purchase is expected.
+source: test
+when: {before: 3d, until: expected_purchase}
+if: 'true'
+then: {action: reminder, channel: email, template: reminder}
+priority: 50
+expires_after: 3d
+"""
+
+
+@pytest.mark.parametrize("own_clocks", [False, True])
+def test_nothing_is_decided_before_the_event_that_made_it_overdue(own_clocks: bool, tmp_path: Path) -> None:
+    """Somebody who buys every day is reminded at the purchase that shows it, not at the overdue instant before it."""
+    (tmp_path / "reminder.yaml").write_text(_REMINDER, encoding="utf-8")
+    history = _History(own_clocks=own_clocks, rules=load_rules(tmp_path))
+    decode = Decoder(SETTINGS).decode
+    for number, at in enumerate(bought := [f"2026-01-0{day}T09:00:00Z" for day in range(1, 6)]):
+        body = message("Order Completed", "ana", at, message_id=f"m{number}", order_id=f"o{number}", revenue=9.0)
+        record = Record("", 0, -1, -1, None, msgspec.json.encode(body))
+        event = decode(record)
+        assert isinstance(event, Event)
+        history.begin(day_of(event.time_ms))
+        history.apply([(record, event)], day_of(event.time_ms))
+    history.end(day_of(parse_ms("2026-01-06")))
+
+    decided = [
+        msgspec.json.decode(value or b"")["decided_at"] for stream, _, value in history.told if stream == "actions"
+    ]
+
+    assert bought[2:] == decided
