@@ -1,8 +1,9 @@
-"""`winback replay` on a generated day, or on CDNOW: events a second with one process and with two, and that both write the same.
+"""`winback replay` on a generated month, or on CDNOW: events a second with one process and with two, and that both write the same.
 
-The clock runs from the command's start to its end: start of the processes, reading, playing, merging and writing. A day of
-events shows what an event costs. CDNOW (``--orders``) shows what silence costs: 18 months in which nearly everybody only waits,
-with 13 timers (reviews, churn snapshots, reminders) to an order; events a second say little there.
+The clock runs from the command's start to its end: start of the processes, reading, playing, merging and writing. The events
+are those of `whole`, but over a month (``--days``), as history has timers that come due. CDNOW (``--orders``) shows what silence
+costs: 18 months in which nearly everybody only waits, and reviews and churn snapshots are most of the work; events a second say
+little there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from stream.actions.message import Message
 from stream.config import Settings
 from stream.datasets import CDNOW_CUSTOMERS, CDNOW_ORDERS, cdnow_events
 from stream.events.codec import Decoder
+from stream.outcome import Telemetry
 from stream.replay.crew import collecting_seldom
 from stream.replay.lockstep import Answer, Lockstep
 from stream.replay.outputs import Outputs, merge
@@ -43,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
-    parser.add_argument("--days", type=float, default=1.0, help="what the events are spread over")
+    parser.add_argument("--days", type=float, default=30.0, help="what the events are spread over")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--orders", action="store_true", help="play CDNOW's orders instead: 18 months, mostly silence")
     parser.add_argument(
@@ -65,12 +67,28 @@ def main(
             write(file, events, customers=customers, days=days)
         table = {str(number): _run(file, folder / str(number), events, number) for number in processes}
         same = len({_content(folder / str(number)) for number in processes}) == 1
-        spent = _stages(file, folder / "stages", events) if stages else {}
+        counts = orjson.loads((folder / str(processes[0]) / "summary.json").read_bytes())
+        spent, timers = _stages(file, folder / "stages", events) if stages else ({}, 0)
+    mix = {kind: number / events for kind, number in counts["events"].items()}
+    decided = sum(sum(counts[name].values()) for name in ("actions", "suppressions"))
     if json:
-        told = {"events": events, "customers": customers, "same_bytes": same, "processes": table, "stages": spent}
+        told = {
+            "events": events,
+            "customers": customers,
+            "days": days,
+            "mix": mix,
+            "decisions": decided,
+            "same_bytes": same,
+            "processes": table,
+            "stages": spent,
+            "timers": timers,
+        }
         print(json_module.dumps(told))
     else:
-        print(f"{events:,} events of {customers:,} customers over {days:g} days")
+        print(
+            f"{events:,} events of {customers:,} customers over {days:g} days; {decided / events:.2f} decisions an event"
+        )
+        print(", ".join(f"{kind} {share:.1%}" for kind, share in sorted(mix.items(), key=lambda item: -item[1])))
         print(f"{'processes':>9}{'events/s':>12}{'seconds':>10}{'CPU s':>10}{'CPU us/event':>14}{'peak MB each':>14}")
         for number, row in table.items():
             print(
@@ -80,6 +98,8 @@ def main(
         print("the same bytes" if same else "OTHER BYTES")
         for name, us in spent.items():
             print(f"{name:>40}{us:>10.1f} us/event")
+        if stages:
+            print(f"{'timers and reviews that came due':>40}{timers / events:>10.2f} an event")
     if not same:
         sys.exit(1)
 
@@ -107,8 +127,9 @@ def _run(file: Path, out: Path, events: int, processes: int) -> dict[str, Any]:
     }
 
 
-def _stages(file: Path, folder: Path, events: int) -> dict[str, float]:
-    """CPU time by stage of a run in this process, in us per event, imports left out; the sum is all that it used."""
+def _stages(file: Path, folder: Path, events: int) -> tuple[dict[str, float], int]:
+    """CPU time by stage of a run in this process, in us per event, imports left out; the sum is all that it used. And the
+    number of timers and reviews that came due."""
     folder.mkdir()
     settings = msgspec.structs.replace(Settings(), clock="event", partitions=1)
     rules = load_rules(settings.rules_dir)
@@ -141,7 +162,7 @@ def _stages(file: Path, folder: Path, events: int) -> dict[str, float]:
         with _spent(spent, "writing: merge the files"):
             for name, pieces in outputs.close().blocks.items():
                 merge(pieces, folder / name)
-    return {name: seconds / events * 1e6 for name, seconds in spent.items()}
+    return {name: seconds / events * 1e6 for name, seconds in spent.items()}, outputs.timers
 
 
 class _Timed(Outputs):
@@ -150,10 +171,15 @@ class _Timed(Outputs):
     def __init__(self, folder: Path, spent: dict[str, float]) -> None:
         super().__init__(folder, 0)
         self._spent = spent
+        self.timers = 0
 
     def message(self, message: Message) -> None:
         with _spent(self._spent, "collecting messages"):
             super().message(message)
+
+    def count(self, telemetry: Telemetry) -> None:
+        self.timers += len(telemetry.timer_delay_ms)
+        super().count(telemetry)
 
     def customers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         with _spent(self._spent, "customers as of the end"):
