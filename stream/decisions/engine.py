@@ -129,6 +129,8 @@ class Engine:
         """What people have switched."""
         self.weights: Mapping[str, tuple[float, ...]] = {}
         """Rule with a bandit → the weights of its variants, as the epoch has them."""
+        self._useless: Mapping[str, str] = {}
+        """Rule → what was shown, of those that are held back because they do no good."""
         self.tallied: list[Tally] = []
         """Outcomes and actions of measured rules, for the next contribution."""
         self._settings = settings
@@ -136,6 +138,23 @@ class Engine:
         self._ready = {rule.id: _Ready(rule, rules.version) for rule in rules.rules}
         self._on_event = {kind: self._all_of(triggered) for kind, triggered in rules.on_event.items()}
         self._on_alert = {kind: self._all_of(triggered) for kind, triggered in rules.on_alert.items()}
+
+    def follow(self, weights: Mapping[str, Mapping[str, float]], stopped: Mapping[str, tuple[int, str]]) -> None:
+        """Takes over what outcomes have taught: the bandits' weights, and the rules that do no good.
+
+        A rule is only held back for it when its file says so.
+        """
+        drawn = {}
+        for rule in self.rules.rules:
+            known = weights.get(rule.id, {})
+            if rule.experiment.choose == "bandit" and all(v.id in known for v in rule.experiment.variants):
+                drawn[rule.id] = tuple([known[variant.id] for variant in rule.experiment.variants])
+        self.weights = drawn
+        self._useless = {
+            rule.id: stopped[rule.id][1]
+            for rule in self.rules.rules
+            if rule.experiment.pause_without_effect and stopped.get(rule.id, (0,))[0] == rule.version
+        }
 
     def least_views(self, kind: str) -> int:
         """How many views of its product an event of a kind takes before any rule on it can hold.
@@ -365,6 +384,7 @@ class Engine:
             tier=profile.tier,
             cost_minor=way.cost_minor,
             held_out=way.arm.holdout,
+            useless=self._useless.get(rule.id, ""),
             now_ms=case.now_ms,
             expires_ms=expires_ms,
             policy=self._policy,

@@ -43,6 +43,8 @@ class Asked:
     controls: Controls
     held_out: bool = False
     """The customer is in the rule's hold-out."""
+    useless: str = ""
+    """What was shown of the rule, if it does no good and is to be held back for that."""
     outranked_by: str = ""
     """The rule that won the decision window, if this one has lost."""
     error: str = ""

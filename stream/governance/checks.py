@@ -56,6 +56,10 @@ def _reason(a: Asked) -> Facts | None:
     return None if a.holds else _GONE
 
 
+def _useful(a: Asked) -> Facts | None:
+    return {"shown": a.useless} if a.useless else None
+
+
 def _stopped(a: Asked) -> Facts | None:
     by = a.controls.paused_by
     if not by and a.rule.id not in a.controls.stopped_rules:
@@ -274,6 +278,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("cooldown", _cooldown, _cooldown_passes, _cooldown_detail),
     Check("outranked", _rank, _fails, lambda f: f"{f['by']} goes first"),
+    Check("no_effect", _useful, _fails, lambda f: f"the rule does no good: {f['shown']}"),
     Check("holdout", _holdout, _fails, lambda f: "in the hold-out"),
     Check("paused", _stopped, _fails, lambda f: f"paused by {f['by']}", lambda f: int(f["now_ms"]) + PAUSE_RETRY_MS),
     Check("quiet_hours", _quiet, _quiet_passes, _quiet_detail, lambda f: f["until_ms"]),

@@ -8,7 +8,7 @@ next day. So scores and thresholds repeat, whatever the number of partitions or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -18,7 +18,9 @@ from stream.churn.model import FrozenModel
 from stream.config import Settings
 from stream.errors import StateError
 from stream.events.record import Record
+from stream.experiments.bandit import weights
 from stream.experiments.tally import Tally, merged
+from stream.experiments.validation import validate, without_effect
 from stream.outcome import Outcome
 from stream.segments.population import Histograms, Thresholds, thresholds
 
@@ -60,6 +62,10 @@ class Epoch(msgspec.Struct, kw_only=True):
     """Checkpoint of the trainer, for the next owner. Followers leave it alone."""
     tallies: list[Tally] = []
     """Outcomes of all measured rules since ever, one per key."""
+    weights: Mapping[str, Mapping[str, float]] = {}
+    """Rule → arm → weight, for rules that leave the choice to a bandit."""
+    stopped: Mapping[str, tuple[int, str]] = {}
+    """Rules that have been shown to do no good: version, and what was shown. Those whose files say so are held back."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -99,13 +105,15 @@ class Coordinator:
         self._waiting: dict[int, list[Example]] = {}
         self._tallied: dict[int, list[Tally]] = {}
         self._tallies: list[Tally] = []
+        self._weights: Mapping[str, Mapping[str, float]] = {}
+        self._stopped: Mapping[str, tuple[int, str]] = {}
         self.folded_day: int | None = None
         """The last UTC day that is in a version."""
 
     def resume(self, epoch: Epoch) -> None:
         """Goes on from a published version."""
         self.folded_day = epoch.day - 1
-        self._tallies = epoch.tallies
+        self._tallies, self._weights, self._stopped = epoch.tallies, epoch.weights, epoch.stopped
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
@@ -134,6 +142,9 @@ class Coordinator:
         fresh = [tally for d in sorted(self._tallied) if d <= day for tally in self._tallied.pop(d)]
         if fresh:
             self._tallies = merged([*self._tallies, *fresh])
+            # Only outcomes teach anything: without new ones yesterday's weights and verdicts stay.
+            self._weights = weights(self._tallies, day + 1)
+            self._stopped = without_effect(validate(self._tallies))
         self.folded_day = day
         population = Histograms.merged(closed.histograms for closed in self._closed.values())
         return Epoch(
@@ -141,6 +152,8 @@ class Coordinator:
             thresholds=thresholds(day + 1, population),
             model=self._trainer.freeze(day + 1),
             tallies=self._tallies,
+            weights=self._weights,
+            stopped=self._stopped,
         )
 
     def checkpoint(self) -> bytes:

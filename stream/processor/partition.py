@@ -183,6 +183,7 @@ class Partition:
         self._epoch_day = epoch.day
         self._work.census.follow(epoch.thresholds)
         self._work.scorer.follow(epoch.model)
+        self._work.engine.follow(epoch.weights, epoch.stopped)
 
     def commit(self) -> None:
         """What was returned since the last commit is durable."""
