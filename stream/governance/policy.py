@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from stream.config import CAP, DAY_MS, QUIET_HOURS, Settings
+from stream.rules.rule import RuleSet
 from stream.zones import zone
 
 SHARED_TIERS = frozenset(("high", "medium"))
@@ -79,6 +80,16 @@ def make_policy(settings: Settings, partitions: int) -> Policy:
         breaker_open_ms=settings.breaker_open_minutes * 60_000,
         partitions=partitions,
         test_customers=frozenset(_words(settings.test_customers)),
+    )
+
+
+def limits_are_shared(settings: Settings, rules: RuleSet) -> bool:
+    """Whether one customer's action may keep another's from going out within a day: then customers must be played in order of time,
+    and not each by themselves."""
+    return bool(
+        settings.budget_daily_minor
+        or settings.breaker_actions_per_minute
+        or any(rule.max_per_minute for rule in rules.rules)
     )
 
 

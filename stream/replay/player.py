@@ -15,6 +15,7 @@ from stream.events.codec import Decoded, Decoder
 from stream.events.kinds import Event
 from stream.events.record import Record
 from stream.events.rejected import Rejected
+from stream.governance.policy import limits_are_shared
 from stream.outcome import Outcome
 from stream.processor import Partition
 from stream.processor.epochs import decode_epoch
@@ -62,7 +63,8 @@ class Player:
             partitions=1,
             store=self._store,
             decoder=decoder,
-            records=self._store,
+            # Where one customer's action may keep another's from going out, the day is played in order, as live does.
+            records=None if limits_are_shared(settings, rules) else self._store,
             room_bytes=ROOM_BYTES,
         )
         self._contributions: list[bytes] = []

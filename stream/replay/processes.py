@@ -37,6 +37,8 @@ class Job(NamedTuple):
     until_ms: int | None
     score_at_ms: tuple[int, ...]
     states: bool
+    in_order: bool = False
+    """Everybody's events by time, as live has them; only alone."""
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -87,7 +89,7 @@ def alone(job: Job, rules: RuleSet, parts: Sequence[Slice], progress: Progress) 
 
 def _alone(job: Job, rules: RuleSet, parts: Sequence[Slice], progress: Progress) -> tuple[list[Taken], Figures]:
     told = _Told(progress, sum(part.end - part.start for part in parts))
-    reader = Reader(job.folder, 0, 1, job.cuts)
+    reader = Reader(job.folder, 0, 1, job.cuts, in_order=job.in_order)
     taken = [reader.read(part, told.read) for part in parts]
     (blocks,) = reader.close()
     told.lines = sum(block.rows for block in blocks)

@@ -150,10 +150,16 @@ def is_at(key: int, time_ms: int, cuts: Sequence[int]) -> bool:
 
 
 class Reader:
-    """Reads slices and sorts their lines into a spill for each process that will play them."""
+    """Reads slices and sorts their lines into a spill for each process that will play them.
 
-    def __init__(self, folder: Path, number: int, processes: int, cuts: Sequence[int] = ()) -> None:
+    ``in_order``: a day's lines by time alone, and not customer by customer.
+    """
+
+    def __init__(
+        self, folder: Path, number: int, processes: int, cuts: Sequence[int] = (), *, in_order: bool = False
+    ) -> None:
         self._cuts = tuple(cuts)
+        self._in_order = in_order
         self._spills = [
             Spill(folder / f"lines-{number}-{to}", READ_MEMORY_BYTES // processes) for to in range(processes)
         ]
@@ -161,7 +167,7 @@ class Reader:
     def read(self, part: Slice, on_bytes: Callable[[int], None]) -> Taken:
         """Takes all lines of a slice; ``on_bytes`` is told how many bytes more have been read, now and then."""
         adders = [spill.add for spill in self._spills]
-        several, cuts = len(adders), self._cuts
+        several, cuts, in_order = len(adders), self._cuts, self._in_order
         blank = number = told = 0
         base = part.number << _LINE_BITS
         add = adders[0]
@@ -174,7 +180,7 @@ class Reader:
             time_ms, share = place(value)
             if several > 1:
                 add = adders[share % several]
-            add(key_of(time_ms, share, cuts), (value, base + number), len(value))
+            add(key_of(time_ms, 0 if in_order else share, cuts), (value, base + number), len(value))
             if not number % _TOLD_LINES:
                 on_bytes(position - part.start - told)
                 told = position - part.start

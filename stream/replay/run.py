@@ -15,6 +15,7 @@ import orjson
 from stream.config import Settings
 from stream.events.instants import to_text
 from stream.events.money import Rates
+from stream.governance.policy import limits_are_shared
 from stream.replay.outputs import NAMES, Figures, merge, merged
 from stream.replay.processes import Job, Progress, alone, together
 from stream.replay.reading import Slice, Taken, slice_and_line, slices
@@ -54,11 +55,14 @@ class Replay:
     ) -> None:
         self.settings = msgspec.structs.replace(settings, clock="event", partitions=1)
         self._rules = rules
+        in_order = limits_are_shared(settings, rules)
+        if in_order:
+            processes = 1  # each process plays its own customers, and knows nothing of what the others' have used up
         if work is not None:
             work.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=".replay-", dir=work))
         self._job = Job(
-            self.settings, rates, rules.version, self._folder, processes, until_ms, tuple(score_at_ms), states
+            self.settings, rates, rules.version, self._folder, processes, until_ms, tuple(score_at_ms), states, in_order
         )
         self._taken: list[Taken] = []
         self._parts: list[Slice] = []
