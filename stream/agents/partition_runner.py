@@ -15,6 +15,7 @@ from stream.agents.epochs import Epochs
 from stream.agents.hold import Hold
 from stream.agents.inbox import Inbox
 from stream.agents.pace import Apply, EventPace, Pace, Tick, Wait, WallPace
+from stream.agents.plain_writer import PlainWriter
 from stream.agents.ports import Clock, Core, Gauges, Processor
 from stream.agents.positions import TopicEnds, start_positions
 from stream.agents.restore import Progress, restore_store
@@ -25,8 +26,9 @@ from stream.agents.step_size import Haste, StepSize
 from stream.agents.steps import fire, is_empty, join, refusal
 from stream.agents.store import MemoryStore, Store
 from stream.agents.topics import Layout
-from stream.agents.transactions import PlainWriter, TransactionalWriter, Unwritable, Writer, Written
+from stream.agents.transactions import TransactionalWriter
 from stream.agents.turns import Computing
+from stream.agents.writing import Unwritable, Writer, Written
 from stream.config import Settings
 from stream.errors import ConfigurationError, StateError, TransientError, WinbackError
 from stream.events.record import Record

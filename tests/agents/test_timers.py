@@ -35,6 +35,30 @@ def test_it_fires_when_due_and_when_a_due_time_comes_forward() -> None:
     assert 0 <= delay < 200
 
 
+def test_what_falls_due_soon_after_an_alarm_is_gathered_for_the_next() -> None:
+    """A transaction costs as much for one timer as for many."""
+
+    async def scenario() -> int:
+        clock, done = WallClock(), asyncio.Event()
+        first = clock.now_ms() + 50
+        dues = [first + 60 * number for number in range(5)]
+        alarms = 0
+
+        def fire(now_ms: int) -> None:
+            nonlocal alarms
+            alarms += 1
+            dues[:] = [due for due in dues if due > now_ms]
+            if not dues:
+                done.set()
+
+        task = asyncio.create_task(Alarm(clock, lambda: min(dues, default=None), fire).run())
+        await asyncio.wait_for(done.wait(), 10)
+        task.cancel()
+        return alarms
+
+    assert asyncio.run(scenario()) <= 2
+
+
 def test_with_nothing_due_it_sleeps() -> None:
     """Asking costs next to nothing."""
 

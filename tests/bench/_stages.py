@@ -25,7 +25,7 @@ STAGES: tuple[tuple[str, str], ...] = (
     ("decode and validate", r"stream/events/"),
     (
         "write: changelog, messages, offsets",
-        r"aiokafka/producer/|agents/transactions|agents/topics|aiokafka/record/.*_build",
+        r"aiokafka/producer/|agents/(transactions|plain_writer|writing|topics)|aiokafka/record/.*_build",
     ),
     ("inbox: check, merge, cut into batches", r"agents/(inbox|pace|step_size)"),
     ("fetch", r"aiokafka/consumer/|aiokafka/record/|aiokafka/protocol/|agents/(transport|fetched|source)"),

@@ -10,7 +10,8 @@ from faust.types import TP
 
 from stream.adapters.broker import EmbeddedBroker
 from stream.agents.topics import Rows
-from stream.agents.transactions import Span, TransactionalWriter
+from stream.agents.transactions import TransactionalWriter
+from stream.agents.writing import Span
 from stream.config import Settings
 from stream.errors import Fenced
 from tests.agents.harness import committed, make_topics, settings_for, until
@@ -87,7 +88,7 @@ def test_a_fence_that_the_client_hears_of_first_is_told_as_such(broker: Embedded
         await zombie.write(row(settings, b"before"), {})
         zombie.prepare()
         assert zombie._opening is not None and zombie._producer is not None
-        await zombie._opening
+        await zombie._opening.group
         owner = TransactionalWriter(settings, f"{settings.app_id}-0")
         await owner.start()
         manager = zombie._producer._txn_manager
