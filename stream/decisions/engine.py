@@ -37,7 +37,7 @@ from stream.rules.condition import ConditionError
 from stream.rules.experiment import CONTROL, DEFAULT
 from stream.rules.facts import NOTHING, event_facts, product_of
 from stream.rules.offer import Offer
-from stream.rules.rule import Rule, RuleSet
+from stream.rules.rule import Rule, RuleSet, unknown_rule
 from stream.rules.schedule import Due, is_current
 from stream.rules.vocabulary import Channel, ChurnFacts, EventFacts
 from stream.state.messages import MessageLog
@@ -120,7 +120,6 @@ class Engine:
     """The rules of one shop, ready to decide."""
 
     def __init__(self, rules: RuleSet, settings: Settings, partitions: int = 1) -> None:
-        self.rules = rules
         self.ledger = Ledger()
         """What this partition has spent and done lately."""
         self.ledger_touched = False
@@ -135,6 +134,12 @@ class Engine:
         """Outcomes and actions of measured rules, for the next contribution."""
         self._settings = settings
         self._policy = make_policy(settings, partitions)
+        self.adopt(rules)
+
+    def adopt(self, rules: RuleSet) -> None:
+        """Decides by these rules from now on; what was spent, switched and learnt stays."""
+        self.rules = rules
+        self._retired = {rule.id: _Ready(rule, rules.version) for rule in rules.retired}
         self._ready = {rule.id: _Ready(rule, rules.version) for rule in rules.rules}
         self._on_event = {kind: self._all_of(triggered) for kind, triggered in rules.on_event.items()}
         self._on_alert = {kind: self._all_of(triggered) for kind, triggered in rules.on_alert.items()}
@@ -241,6 +246,7 @@ class Engine:
         for pending in sorted(due, key=lambda p: (-self._priority(p.rule_id), p.due_ms, p.rule_id, p.occurrence)):
             ready = self._ready.get(pending.rule_id)
             if ready is None:
+                decisions.append(self._called_off(case, pending))
                 continue
             contest = pending.contest
             decision = self._again(ready, case, pending, winners.get(contest, ""))
@@ -302,6 +308,26 @@ class Engine:
             holds=error is not None and is_current(ready.rule, pending.occurrence, case.profile),
             outranked_by=outranked_by,
             is_first=bool(pending.contest),
+            arm=pending.arm,
+        )
+
+    def _called_off(self, case: Case, pending: Pending) -> Decision:
+        """What a rule that is gone has left: it is told, so that nothing is lost without a word."""
+        ready = self._retired.get(pending.rule_id)
+        if ready is None:
+            ready = self._retired[pending.rule_id] = _Ready(unknown_rule(pending.rule_id), self.rules.version)
+        event = _decode_event(pending.event) if pending.event else NOTHING
+        cause, since_ms = pending.cause, pending.since_ms
+        return self._decide(
+            ready,
+            case,
+            event,
+            pending.occurrence,
+            since_ms,
+            cause,
+            error="",
+            holds=False,
+            is_first=False,
             arm=pending.arm,
         )
 

@@ -71,8 +71,16 @@ class CustomerWork:
         self.scorer = Scorer(settings)
         self._settings = settings
         self.engine = Engine(rules, settings, partitions)
-        self.deadlines = Deadlines(settings, rules)
-        self.timed_by = timed_by(rules, settings)
+        self._go_by(rules)
+
+    def adopt_rules(self, rules: RuleSet) -> None:
+        """Other rules hold from now on. What was found out about due instants holds no longer."""
+        self.engine.adopt(rules)
+        self._go_by(rules)
+
+    def _go_by(self, rules: RuleSet) -> None:
+        self.deadlines = Deadlines(self._settings, rules)
+        self.timed_by = timed_by(rules, self._settings)
         """What the due instants of this shop depend on besides the customer."""
         self._kinds = {
             kind: _Kind(
@@ -323,5 +331,7 @@ _TIMING = 1
 
 def timed_by(rules: RuleSet, settings: Settings) -> int:
     """Never 0, which stands for none."""
-    timing = (_TIMING, rules.version, settings.timer_spread_ms, settings.churn_horizon_days)
+    timing: tuple[object, ...] = (_TIMING, rules.version, settings.timer_spread_ms, settings.churn_horizon_days)
+    if rules.live_from_ms:
+        timing += (sorted(rules.live_from_ms.items()),)
     return crc32(repr(timing).encode()) or 1

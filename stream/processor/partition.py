@@ -22,6 +22,7 @@ from stream.events.kinds import Event, Purchase
 from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
 from stream.experiments.tally import merged
+from stream.governance.asked import Controls
 from stream.governance.ledger import Ledger
 from stream.outcome import Outcome
 from stream.processor.browsing import Browsing
@@ -31,6 +32,7 @@ from stream.processor.due_index import DueIndex
 from stream.processor.epochs import DayClosed, Epoch, Tallies, contribution_message, decode_epoch, in_days
 from stream.processor.residents import Resident, Residents, key_of
 from stream.processor.runs import Batch, in_runs
+from stream.processor.stale import Stale
 from stream.processor.view import customer_view, score_view
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
@@ -41,6 +43,9 @@ from stream.state.orders import Applied
 PARTITION_ID = "\x00partition"
 PARTITION_KEY = PARTITION_ID.encode()
 """Key of the partition's own record. No customer has it: a customer's key never starts with a zero byte of ours."""
+STALE_CUSTOMERS = 250
+"""Customers one tick finds the due instants of anew, after the rules have changed. More: a step takes longer than the 50 ms
+after which decisions notice; fewer: it takes longer until the last timer of a million is found."""
 TICK_CUSTOMERS = 1_000
 """Customers one tick may fire. More: a million lapsing at midnight would make one huge transaction; fewer: overhead."""
 
@@ -53,6 +58,8 @@ class PartitionRecord(msgspec.Struct, array_like=True):
     """The last UTC day whose contributions are complete and published."""
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     """What was spent, and how fast."""
+    timed_by: int = 0
+    """The rules that the due instants in all customers' records are right by; see `stream.processor.customers.timed_by`."""
 
 
 class Partition:
@@ -88,7 +95,8 @@ class Partition:
         self._browsing = Browsing(rules, settings)
         self._buying = Buying(rules, settings, self._work)
         self._due = DueIndex()
-        self._record = PartitionRecord()
+        self._stale = Stale()
+        self._record = self._stored_record()
         self._work.engine.ledger = self._record.ledger
         self._epoch_day: int | None = None
         self._now_ms = 0
@@ -105,12 +113,12 @@ class Partition:
         self._residents.clear()
         self._now_ms = 0
         self._record_touched = False
-        own = self._store.get(PARTITION_KEY)
-        self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
+        self._record = self._stored_record()
         self._work.engine.ledger = self._record.ledger
         self._work.census.histograms = Histograms()
         self._recovered = {}
         self._due.rebuild(self._recover_customers(self._work.census.histograms, self._recovered))
+        self._find_stale()
         if self._event_clock and self._record.closed_day is not None:
             self._now_ms = (self._record.closed_day + 1) * DAY_MS
         elif now_ms:
@@ -143,6 +151,8 @@ class Partition:
             self._now_ms = now_ms
             if self._record.closed_day is None:
                 self._close_day(day_of(now_ms) - 1, out)
+        elif self._stale:
+            self._find_dues_anew(None, out)
         self._fold(batch if self._event_clock else in_runs(batch), now_ms, out)
         self._encode(out)
         return out
@@ -150,8 +160,12 @@ class Partition:
     def tick(self, now_ms: int) -> Outcome:
         """Fires what is due up to ``now_ms``, at most a slice of it, and closes UTC days that are over."""
         out = Outcome()
+        if self._stale and self._event_clock:
+            self._find_dues_anew(None, out)
         if not self._waits_for_epoch():
             self._advance(now_ms, out, TICK_CUSTOMERS, pause=True)
+        if self._stale:
+            self._find_dues_anew(STALE_CUSTOMERS, out)
         self._encode(out)
         return out
 
@@ -160,7 +174,12 @@ class Partition:
 
         With the event clock nothing is due while the version of the open day is missing: what falls on midnight itself
         belongs to the new day.
+
+        While customers' due instants are found anew there is something to do at once: an instant that is over, and another one
+        after each slice, so that who ticks sees it move.
         """
+        if self._stale:
+            return self._now_ms if self._event_clock else self._stale.slices
         if self._waits_for_epoch():
             return None
         if self._record.closed_day is None:
@@ -185,8 +204,31 @@ class Partition:
         self._work.scorer.follow(epoch.model)
         self._work.engine.follow(epoch.weights, epoch.stopped)
 
+    def adopt_rules(self, rules: RuleSet) -> None:
+        """Decides by these rules from now on: between two steps, so that no step mixes two versions.
+
+        Timers of rules that are new or moved are found without an event: every customer is looked at once more, in slices that go
+        along with the ticks to come, and a restart in the middle begins that anew.
+        """
+        assert not self._history_only, "history has one set of rules"
+        self._work.adopt_rules(rules)
+        self._browsing = Browsing(rules, self._settings)
+        self._buying = Buying(rules, self._settings, self._work)
+        self._residents.timed_otherwise(self._work.timed_by)
+        self._find_stale()
+
+    def control(self, controls: Controls) -> None:
+        """What people have switched holds from the next step on."""
+        self._work.engine.controls = controls
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in use."""
+        return self._work.engine.rules
+
     def commit(self) -> None:
         """What was returned since the last commit is durable."""
+        self._stale.commit()
         self._residents.age()
         self._record_touched = False
 
@@ -209,8 +251,8 @@ class Partition:
         self._residents.clear()
         self._work.scorer.matured.clear()
         self._work.engine.tallied.clear()
-        own = self._store.get(PARTITION_KEY)
-        self._record = msgspec.msgpack.decode(own, type=PartitionRecord) if own else PartitionRecord()
+        self._stale.rollback()
+        self._record = self._stored_record()
         self._work.engine.ledger = self._record.ledger
         self._record_touched = self._work.engine.ledger_touched = False
         if self._event_clock:
@@ -249,6 +291,40 @@ class Partition:
         return self._now_ms
 
     # -- inside
+
+    def _stored_record(self) -> PartitionRecord:
+        own = self._store.get(PARTITION_KEY)
+        if own:
+            return msgspec.msgpack.decode(own, type=PartitionRecord)
+        return PartitionRecord(timed_by=0 if len(self._store) else self._work.timed_by)
+
+    def _find_stale(self) -> None:
+        """Begins to look for due instants that other rules have left, unless all are right."""
+        if self._history_only:
+            return
+        if self._record.timed_by == self._work.timed_by:
+            self._stale.forget()
+        else:
+            # A store in memory can't be gone through while it changes; one on disk is, without all keys in memory.
+            self._stale.begin(list(self._store) if isinstance(self._store, dict) else self._store)
+
+    def _find_dues_anew(self, most: int | None, out: Outcome) -> None:
+        """Brings the due instants of the next customers up to date with the rules, and their records where that changes them."""
+        residents, work = self._residents, self._work
+        for key in self._stale.take(most):
+            resident = None if key == PARTITION_KEY else residents.find(key.decode())
+            if resident is None:
+                continue
+            due_ms = work.next_due_ms(resident, work.profile(resident, max(self._now_ms, resident.as_of_ms)))
+            if due_ms != resident.customer.next_due_ms:
+                residents.touch(resident)
+                resident.customer.next_due_ms = resident.indexed_ms = due_ms
+                self._due.set(key, due_ms)
+                residents.put_away(resident)
+            elif not resident.touched:
+                residents.drop(resident)
+        if self._stale.is_through:
+            self._record.timed_by, self._record_touched = work.timed_by, True
 
     def _stored_head(self, key: bytes) -> Head | None:
         value = self._store.get(key)

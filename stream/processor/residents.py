@@ -213,6 +213,11 @@ class Residents:
             for resident in generation.values():
                 resident.settled = False
 
+    def timed_otherwise(self, timed_by: int) -> None:
+        """Due instants depend on something else from now on."""
+        self._timed_by = timed_by
+        self.forget_dues()
+
     def clear(self) -> None:
         """Nobody is at hand."""
         self.extended.clear()

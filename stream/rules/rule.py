@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from stream.rules.condition import Condition
+from stream.rules.condition import Condition, compile_condition
 from stream.rules.experiment import NO_EXPERIMENT, Experiment
 from stream.rules.offer import Offer
 from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, EventKind, Target
@@ -110,6 +110,27 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What is tried out and measured."""
 
 
+def unknown_rule(rule_id: str) -> Rule:
+    """Stands for a rule of which nothing is known but that it was there once."""
+    return Rule(
+        id=rule_id,
+        version=0,
+        description="A rule that is gone.",
+        source="",
+        trigger=OnEvent(()),
+        condition=compile_condition("true"),
+        action="reminder",
+        channel="none",
+        template="",
+        offer=None,
+        priority=0,
+        expires_after_ms=365 * DAY_MS,
+        cooldown_ms=0,
+        cap=False,
+        rearm=0,
+    )
+
+
 _Key = TypeVar("_Key", bound=str)
 
 
@@ -124,11 +145,18 @@ class RuleSet:
         before: rules by expected moment.
         on_alert: rules by alert.
         version: hash of what the rules say; the same for the same rules, whatever their files' layout and comments.
+        live_from_ms: rule id → when a rule was published as it is; its timers that were due before stay silent. Rules from
+            files aren't in it: they hold for the whole of a history.
+        retired: rules that there were once and aren't any more, so that what they have left can be called off.
     """
 
-    __slots__ = ("before", "by_id", "on_alert", "on_event", "rules", "since", "version")
+    __slots__ = ("before", "by_id", "live_from_ms", "on_alert", "on_event", "retired", "rules", "since", "version")
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(
+        self, rules: Iterable[Rule], *, live_from_ms: Mapping[str, int] | None = None, retired: Iterable[Rule] = ()
+    ) -> None:
+        self.live_from_ms: Mapping[str, int] = MappingProxyType(dict(live_from_ms or {}))
+        self.retired = tuple(retired)
         self.rules: tuple[Rule, ...] = tuple(sorted(rules, key=lambda rule: rule.id))
         self.by_id: Mapping[str, Rule] = MappingProxyType({rule.id: rule for rule in self.rules})
         self.on_event: Mapping[EventKind, tuple[Rule, ...]] = self._index(

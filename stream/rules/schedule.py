@@ -30,8 +30,8 @@ class Due(msgspec.Struct, frozen=True, order=True, gc=False):
 NEVER_MS = 1 << 62
 """Stands for "never" where the earliest of several instants is wanted."""
 
-_Timer = tuple[int, str, int, int, int]
-"""(which of the anchors, rule id, distance from the anchor in ms, spread in ms, hash of the rule id)"""
+_Timer = tuple[int, str, int, int, int, int]
+"""(which of the anchors, rule id, distance from the anchor in ms, spread in ms, hash of the rule id, from when on it is live)"""
 
 ON_ORDERS = ("last_purchase", "first_purchase", "expected_purchase")
 ON_PERSON = ("profile_created", "last_activity")
@@ -72,7 +72,7 @@ class Timers:
 
     def dues(self, at_ms: int, customer_id: str) -> Iterator[tuple[bytes, int]]:
         """Rule id and due instant of each, with all anchors at one instant, whatever has been decided."""
-        for rule_id, (_, _, offset_ms, spread_ms, rule_hash) in zip(self._ids, self._timers, strict=True):
+        for rule_id, (_, _, offset_ms, spread_ms, rule_hash, _) in zip(self._ids, self._timers, strict=True):
             spread = (hash64(customer_id) ^ rule_hash) % spread_ms if spread_ms else 0
             yield rule_id, at_ms + offset_ms + spread
 
@@ -83,14 +83,14 @@ class Timers:
         """
         earliest_ms = NEVER_MS
         history_ms, fired = memory.history_until_ms, memory.fired
-        for anchor, rule_id, offset_ms, spread_ms, rule_hash in self._timers:
+        for anchor, rule_id, offset_ms, spread_ms, rule_hash, live_ms in self._timers:
             at_ms = instants[anchor]
             due_ms = at_ms + offset_ms
             if due_ms >= earliest_ms or not at_ms:
                 continue  # most, because the nearest come first
             if spread_ms:
                 due_ms += (customer_hash ^ rule_hash) % spread_ms
-            if history_ms < due_ms < earliest_ms:
+            if history_ms < due_ms < earliest_ms and due_ms >= live_ms:
                 done = fired.get(rule_id)
                 if done is None or (due_ms > done[1] and done[0] != occurrence(self._anchors[anchor], at_ms, orders)):
                     earliest_ms = due_ms
@@ -117,7 +117,8 @@ class Schedule:
             else:
                 continue
             spread_ms = spread_default(trigger, settings.timer_spread_ms)
-            timers.append((_ANCHORS.index(name), rule.id, offset_ms, spread_ms, hash64(rule.id)))
+            live_ms = rules.live_from_ms.get(rule.id, 0)
+            timers.append((_ANCHORS.index(name), rule.id, offset_ms, spread_ms, hash64(rule.id), live_ms))
         self._timers = sorted(timers, key=lambda timer: timer[2])
         self.on_orders = _timers_on(ON_ORDERS, timers)
         self.on_person = _timers_on(ON_PERSON, timers)
@@ -144,14 +145,14 @@ class Schedule:
             person.last_activity_ms,
             profile.cart_changed_ms if in_cart else 0,
         )
-        for anchor, rule_id, offset_ms, spread_ms, rule_hash in self._timers:
+        for anchor, rule_id, offset_ms, spread_ms, rule_hash, live_ms in self._timers:
             at_ms = instants[anchor]
             due_ms = at_ms + offset_ms
             if due_ms >= next_ms or not at_ms:
                 continue
             if spread_ms:
                 due_ms += (customer_hash ^ rule_hash) % spread_ms
-            if not history_ms < due_ms < next_ms:
+            if not history_ms < due_ms < next_ms or due_ms < live_ms:
                 continue
             done = fired.get(rule_id)
             if done is None:
