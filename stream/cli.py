@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay:replay", "Run history through the same code as live, files in, files out, no Kafka."),
     "customer": ("customer:customer", "Look a customer up on a running worker."),
     "explain": ("explain:explain", "Tell why an action went out, or didn't."),
+    "report": ("report:report", "Show what rules change, against those who were left alone."),
     "redrive": ("redrive:redrive", "Send mended dead letters back to where they came from."),
     "rules": ("rules:rules", "Check rule files, or list what a folder of them does."),
     "schemas": ("schemas:schemas", "Print, write or check the message contract (JSON Schema, AsyncAPI)."),

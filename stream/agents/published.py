@@ -1,4 +1,4 @@
-"""Looks decisions up on the topics that they were published on, as a reader of committed records sees them."""
+"""Looks decisions and versions up on the topics that they were published on, as a reader of committed records sees them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,7 @@ async def find_decisions(
     """
     wanted = action_id.encode()
     found: list[tuple[bytes, bytes]] = []
-    reader = AIOKafkaConsumer(**reader_options(settings))
-    try:
-        await reader.start()
-    except KafkaConnectionError as error:
-        raise BrokerUnavailable(f"no Kafka broker answers at {settings.broker}") from error
+    reader = await _started(settings)
     try:
         tps = []
         known = await reader.topics()
@@ -59,3 +55,34 @@ async def find_decisions(
     finally:
         await stop_reader(reader)
     return [value for _, value in sorted(found)]
+
+
+async def latest_epoch(settings: Settings) -> bytes | None:
+    """The newest version on the epochs topic, for whoever only wants to look; ``None`` before the first full day.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    tp = TopicPartition(settings.topic_epochs, 0)
+    reader = await _started(settings)
+    value: bytes | None = None
+    try:
+        if settings.topic_epochs in await reader.topics():
+            reader.assign([tp])
+            end = (await reader.end_offsets([tp]))[tp]
+            reader.seek(tp, (await reader.beginning_offsets([tp]))[tp])
+            while await reader.position(tp) < end:
+                for records in (await reader.getmany(tp, timeout_ms=_WAIT_MS)).values():
+                    value = records[-1].value or value
+    finally:
+        await stop_reader(reader)
+    return value
+
+
+async def _started(settings: Settings) -> AIOKafkaConsumer:
+    reader = AIOKafkaConsumer(**reader_options(settings))
+    try:
+        await reader.start()
+    except KafkaConnectionError as error:
+        raise BrokerUnavailable(f"no Kafka broker answers at {settings.broker}") from error
+    return reader

@@ -13,6 +13,7 @@ import orjson
 
 from stream.actions.codec import when_who_which
 from stream.actions.message import Message, Stream
+from stream.experiments.tally import Tally
 from stream.outcome import Telemetry
 from stream.replay.spill import Block, Spill, in_order
 
@@ -49,12 +50,15 @@ class Figures(msgspec.Struct):
     blocks: dict[str, list[Block]]
     until_ms: int | None = None
     """What the customers are as of; ``None`` when there was no event."""
+    tallies: list[Tally] = []
+    """Outcomes of measured rules, as the last version has them."""
 
     def add(self, other: Figures) -> None:
         """Takes another process's figures in. All have followed the same versions, so the quality is the same."""
         for name, counts in other.counts.items():
             self.counts[name] = dict(Counter(self.counts[name]) + Counter(counts))
         self.quality = self.quality or other.quality
+        self.tallies = self.tallies or other.tallies
         self.refused += other.refused
         self.repeats += other.repeats
         for name, blocks in other.blocks.items():
@@ -70,6 +74,7 @@ class Outputs:
         self.refused: list[tuple[int, str, str]] = []
         self.repeats = 0
         self.quality: dict[str, Any] = {}
+        self.tallies: list[Tally] = []
         self.until_ms: int | None = None
 
     def message(self, message: Message) -> None:
@@ -135,7 +140,7 @@ class Outputs:
         """The end: everything is on disk, this says where."""
         blocks = {name: spill.close() for name, spill in self._spills.items()}
         counts = {name: dict(counter) for name, counter in self._counts.items()}
-        return Figures(counts, self.quality, self.refused, self.repeats, blocks, self.until_ms)
+        return Figures(counts, self.quality, self.refused, self.repeats, blocks, self.until_ms, self.tallies)
 
 
 def merged(blocks: Sequence[Block]) -> Iterator[list[tuple[Any, bytes]]]:

@@ -174,6 +174,7 @@ class Player:
                 assert isinstance(version, Version)
                 epoch = decode_epoch(version.epoch)
                 self._model = epoch.model
+                self._outputs.tallies = epoch.tallies
                 partition.adopt(epoch)
             elif due_ms <= at_ms:
                 self._sink(partition.tick(at_ms))

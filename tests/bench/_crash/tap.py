@@ -27,6 +27,8 @@ class _Decision(msgspec.Struct):
     """What the suite looks at in an action or a suppression."""
 
     action_id: str
+    verdict: str
+    not_before: str
     customer_id: str
     occurrence: str
     rule: _RuleId
@@ -143,9 +145,13 @@ class Tap:
             self.reasons[where] = headers["dlq-reason"].decode()
         else:
             decision = _decode(record.value)
-            self.decisions[decision.action_id] += 1
-            if (times := self.decisions[decision.action_id]) > 1:
-                self.doubled[decision.action_id] = times
+            # What is put off is decided again under its id: once for each time that it is put off, and once for good.
+            once = decision.action_id
+            if decision.verdict == "deferred":
+                once += f" put off until {decision.not_before}"
+            self.decisions[once] += 1
+            if (times := self.decisions[once]) > 1:
+                self.doubled[once] = times
             rule = decision.rule.id
             if rule.startswith("crash-"):
                 self.named[decision.customer_id, rule, decision.occurrence] = decision.action_id
