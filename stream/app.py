@@ -23,7 +23,7 @@ from stream.agents.answers import ShellAnswers
 from stream.agents.assignor import CopartitionedAssignor
 from stream.agents.connection import CONSUMER_TIMEOUT_MS, MAX_MESSAGE_BYTES, client_options
 from stream.agents.inbox import FULL_RECORDS
-from stream.agents.ports import Clock, Core, Processor
+from stream.agents.ports import Clock, Core, Processor, Release
 from stream.agents.shell import QUIESCE_SECONDS, Shell
 from stream.agents.transport import BatchConsumer, Chunk, ChunkSchema
 from stream.config import Settings
@@ -42,16 +42,53 @@ def build_core(settings: Settings) -> Core:
     # The model library takes a second to import, which a worker with another core (a test's) need not wait for.
     from stream.events.codec import event_time_ms
     from stream.events.hashing import owner_partition
+    from stream.governance.asked import Controls
     from stream.processor import EpochOwner, Partition
+    from stream.rules import published
     from stream.rules.loader import load_rules
 
     rules = load_rules(settings.rules_dir)
+    known = {0: rules}
 
     def partition(number: int, partitions: int, store: Mapping[bytes, bytes]) -> Processor:
         return Partition(settings, rules, partition=number, partitions=partitions, store=store)
 
+    def release(values: Mapping[bytes, bytes]) -> Release:
+        found = published.decode(values)
+        current, switched = found.current, found.switched
+        number = 0 if current is None else current.number
+        if number not in known:
+            known.clear()
+            known[0] = rules
+            known[number] = published.rule_set(found, rules)
+        live = known[number]
+        controls = Controls(
+            paused_by=switched.paused_by,
+            stopped_rules=frozenset(switched.stopped_rules),
+            dry_rules=frozenset(switched.dry_rules),
+            test_customers=frozenset(switched.test_customers),
+        )
+
+        def take_over(processor: Processor) -> None:
+            partition = cast(Partition, processor)
+            if partition.rules is not live:
+                partition.adopt_rules(live)
+            partition.control(controls)
+
+        return Release(
+            number=number,
+            rules_version=live.version,
+            at_ms=0 if current is None else current.at_ms,
+            by="" if current is None else current.by,
+            switch=switched.number,
+            paused=published.paused(switched),
+            take_over=take_over,
+        )
+
     return Core(
         partition=partition,
+        # History that is played by the event clock has rules for the whole of it: an instant of publication says nothing there.
+        release=release if settings.clock == "wall" else None,
         owner=lambda partitions: EpochOwner(settings, partitions),
         event_time_ms=event_time_ms,
         partition_of=lambda customer_id, partitions: owner_partition(customer_id.encode(), partitions),

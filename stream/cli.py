@@ -24,7 +24,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain:explain", "Tell why an action went out, or didn't."),
     "report": ("report:report", "Show what rules change, against those who were left alone."),
     "redrive": ("redrive:redrive", "Send mended dead letters back to where they came from."),
-    "rules": ("rules:rules", "Check rule files, or list what a folder of them does."),
+    "rules": ("rules:rules", "Check, list, compare and publish rules, without a restart."),
+    "pause": ("pause:pause", "Hold all actions back, on all workers at once."),
+    "resume": ("pause:resume", "End a pause."),
     "schemas": ("schemas:schemas", "Print, write or check the message contract (JSON Schema, AsyncAPI)."),
     "settings": ("settings:settings", "List every setting with its default, unit and environment variable."),
 }

@@ -155,6 +155,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"{self.app_id}.contributions.v1"
 
     @property
+    def topic_rules(self) -> str:
+        """Internal: the rules that are live and what people have switched, every version of both."""
+        return f"{self.app_id}.rules.v1"
+
+    @property
     def topic_epochs(self) -> str:
         """Internal: thresholds and model that all partitions share, one version a day."""
         return f"{self.app_id}.epochs.v1"

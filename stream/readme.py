@@ -26,6 +26,7 @@ _MEANING = {
     "topic_repartition": "internal: records on their way to the partition that owns them",
     "topic_contributions": "internal: what partitions add to the next day's thresholds and model",
     "topic_epochs": "internal: thresholds and model, one version a day",
+    "topic_rules": "internal: the rules that are live and what people have switched, every version of both",
     "topic_changelog": "internal: the customers' records",
 }
 

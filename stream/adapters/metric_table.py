@@ -69,6 +69,13 @@ METRICS: tuple[Metric, ...] = (
     _gauge("winback_not_ready", "reason", "1 for the reason why the worker isn't ready, 0 for earlier reasons."),
     _gauge("winback_broker_up", "", "1 when the Kafka broker answers, else 0."),
     _gauge("winback_build_info", "version python river aiokafka", "Always 1; the labels say what is running."),
+    _gauge(
+        "winback_rules_info",
+        "number version",
+        "Always 1; which published rules are in use (number 0: the worker's own).",
+    ),
+    _gauge("winback_rules_published_timestamp_seconds", "", "When the rules in use were published, as Unix time."),
+    _gauge("winback_paused", "", "1 while somebody has paused all actions or some rule, else 0."),
     # -- what is it refusing?
     _counter("winback_events_rejected_total", "topic stage reason", "Records that became dead letters."),
     _counter(

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from typing import Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -23,6 +24,27 @@ from prometheus_client.registry import Collector
 from stream.actions.message import Stream
 from stream.adapters.metric_table import METRICS, Labels, Metric
 from stream.outcome import Outcome
+
+
+class Release(Protocol):
+    """What the metrics say of published rules; see `stream.agents.ports.Release`."""
+
+    @property
+    def number(self) -> int:
+        """Version, 0 for a worker's own."""
+
+    @property
+    def rules_version(self) -> str:
+        """Hash."""
+
+    @property
+    def at_ms(self) -> int:
+        """When it was published."""
+
+    @property
+    def paused(self) -> str:
+        """What is paused; empty: nothing."""
+
 
 _DAY_SECONDS = 86_400
 
@@ -193,6 +215,14 @@ class Metrics(Collector):
             reasons[earlier] = 0
         if reason is not None:
             reasons[reason,] = 1
+
+    def set_rules(self, release: Release) -> None:
+        """The rules in use, and whether anything is paused."""
+        info = self._values["winback_rules_info"]
+        info.clear()
+        info[str(release.number), release.rules_version] = 1
+        self._values["winback_rules_published_timestamp_seconds"][()] = release.at_ms / 1000
+        self._values["winback_paused"][()] = bool(release.paused)
 
     def set_broker_up(self, up: bool) -> None:
         """Whether the broker answered the last time it was asked."""

@@ -46,7 +46,16 @@ class ShellAnswers:
             }
             for number, part in sorted(status.partitions.items())
         }
-        return {"caught_up": status.caught_up, "partitions": partitions}
+        found: dict[str, Any] = {"caught_up": status.caught_up, "partitions": partitions}
+        release = self._shell.release
+        if release is not None:
+            found["rules"] = {
+                "number": release.number,
+                "version": release.rules_version,
+                "by": release.by,
+                "paused": release.paused,
+            }
+        return found
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """Body and content type of a scrape."""

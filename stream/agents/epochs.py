@@ -46,11 +46,12 @@ class Epochs(Protocol):
 
 
 class EpochFollower:
-    """Reads the epochs topic for as long as the worker runs."""
+    """Reads the epochs topic, or another compacted one of one partition, for as long as the worker runs."""
 
-    def __init__(self, settings: Settings, on_epoch: Callable[[bytes], None]) -> None:
+    def __init__(self, settings: Settings, on_epoch: Callable[[bytes], None], topic: str = "") -> None:
         self.ready = asyncio.Event()
         self._settings = settings
+        self._topic = topic or settings.topic_epochs
         self._on_epoch = on_epoch
         self._values = LatestLast()
         self._next = 0
@@ -59,6 +60,10 @@ class EpochFollower:
     def latest(self) -> list[bytes]:
         """The latest version of each key, oldest first."""
         return list(self._values.values())
+
+    def by_key(self) -> dict[bytes, bytes]:
+        """The latest version of each key."""
+        return dict(self._values)
 
     def stop(self) -> None:
         """Ends `run` in good order."""
@@ -70,12 +75,12 @@ class EpochFollower:
             try:
                 await self._follow()
             except (KafkaError, OSError) as error:
-                _log.warning("the epochs can't be read (%r); trying again", error)
+                _log.warning("%s can't be read (%r); trying again", self._topic, error)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._ending.wait(), _RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        tp = TopicPartition(self._settings.topic_epochs, 0)
+        tp = TopicPartition(self._topic, 0)
         # One partition, so a long poll holds nothing up; it is answered as soon as there is a version.
         consumer = AIOKafkaConsumer(**reader_options(self._settings) | {"fetch_max_wait_ms": _POLL_MS})
         try:

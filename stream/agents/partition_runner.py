@@ -16,8 +16,9 @@ from stream.agents.hold import Hold
 from stream.agents.inbox import Inbox
 from stream.agents.pace import Apply, EventPace, Pace, Tick, Wait, WallPace
 from stream.agents.plain_writer import PlainWriter
-from stream.agents.ports import Clock, Core, Gauges, Processor
+from stream.agents.ports import Clock, Core, Gauges, Processor, Release
 from stream.agents.positions import TopicEnds, start_positions
+from stream.agents.releases import Releases
 from stream.agents.restore import Progress, restore_store
 from stream.agents.runner import Runner
 from stream.agents.source import Source
@@ -69,6 +70,7 @@ class PartitionRunner(Runner):
         clock: Clock,
         gauges: Gauges,
         epochs: Epochs,
+        releases: Releases,
         haste: Haste,
         computing: Computing,
         until_ms: int | None,
@@ -84,6 +86,8 @@ class PartitionRunner(Runner):
         self._clock = clock
         self._gauges = gauges
         self._epochs = epochs
+        self._releases = releases
+        self._release: Release | None = None
         self._until_ms = until_ms
         self._on_due = on_due
         self._limit = settings.batch_records
@@ -120,6 +124,9 @@ class PartitionRunner(Runner):
         self.status.disk = store.trouble
         began = time.monotonic()
         processor = self._core.partition(partition, self._layout.partitions, store)
+        release = await self._releases.fresh()
+        if release is not None:
+            release.take_over(processor)
         # In a thread, so that other partitions go on meanwhile: nobody else has this processor yet.
         await asyncio.to_thread(processor.recover, 0 if self._event_clock else self._clock.now_ms())
         progress.seconds += time.monotonic() - began
@@ -137,6 +144,7 @@ class PartitionRunner(Runner):
         self.caught_up = False
         # No await from here: what is published from now on comes by `follow`.
         self.processor, self._pending = processor, self._epochs.latest()
+        self._release = self._releases.current
         self._report_progress()
         self._gauges.set_population(partition, *processor.population())
         _log.info(
@@ -183,8 +191,17 @@ class PartitionRunner(Runner):
             self._pending.append(epoch)
             self.wake()
 
+    def adopt(self, release: Release) -> None:
+        """Other rules or switches: taken over between two steps, the last one of several."""
+        if self.processor is not None:
+            self._release = release
+            self.wake()
+
     async def _step(self) -> bool:
         processor, self._began = self._claimed_processor(), time.monotonic()
+        if self._release is not None:
+            self._release.take_over(processor)
+            self._release = None
         await self._take_over_epochs(processor)
         self.status.set_busy(len(self.inbox) > 0)
         if isinstance(self.pace, WallPace):

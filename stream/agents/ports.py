@@ -63,6 +63,23 @@ class Owner(Protocol):
         """Offset of the contributions topic that may be committed: what is before it is in the published version."""
 
 
+class Release(NamedTuple):
+    """Rules that were published, and what people have switched: what a worker goes by from some step on."""
+
+    number: int
+    """Version of the rules; 0: none is published, and the worker's own hold."""
+    rules_version: str
+    """Hash of what they say."""
+    at_ms: int
+    by: str
+    switch: int
+    """Number of the switches' version."""
+    paused: str
+    """What is paused and by whom, for a person; empty: nothing."""
+    take_over: Callable[[Processor], None]
+    """To be called between two steps."""
+
+
 class Core(NamedTuple):
     """The parts of the core that the shell drives; the composition root fills it in."""
 
@@ -76,6 +93,8 @@ class Core(NamedTuple):
     """Which of so many partitions owns a customer id."""
     epoch_figures: Callable[[bytes], tuple[int, Any]]
     """Of a version: its UTC day number, and the quality of its model as `Gauges.set_model` takes it, or ``None``."""
+    release: Callable[[Mapping[bytes, bytes]], Release] | None = None
+    """Of what is published, by key; raises if it can't be read. ``None``: this core doesn't follow published rules."""
 
 
 class Clock(Protocol):
@@ -126,6 +145,9 @@ class Gauges(Protocol):
 
     def set_model(self, quality: Any) -> None:
         """How good the model in use is."""
+
+    def set_rules(self, release: Release) -> None:
+        """The rules in use."""
 
     def set_broker_up(self, up: bool) -> None:
         """Whether the broker answered."""

@@ -16,7 +16,8 @@ from faust.types import TP
 from stream.agents.connection import client_options
 from stream.agents.epochs import EpochFollower, OwnerRunner
 from stream.agents.partition_runner import PartitionRunner
-from stream.agents.ports import Clock, Core, Gauges
+from stream.agents.ports import Clock, Core, Gauges, Release
+from stream.agents.releases import Releases
 from stream.agents.runner import Runner
 from stream.agents.source import ConsumerSource
 from stream.agents.status import WorkerStatus
@@ -74,6 +75,7 @@ class Shell:
         self._runners: dict[int, PartitionRunner] = {}
         self._owner: OwnerRunner | None = None
         self._epochs = EpochFollower(settings, self._on_epoch)
+        self._releases = Releases(settings, core, self._on_release)
         self._epoch_day: int | None = None
         self._ending = asyncio.Event()
         self._letting_go: set[asyncio.Task[None]] = set()
@@ -121,7 +123,13 @@ class Shell:
 
     def start(self) -> None:
         """Begins to follow epochs and to watch."""
-        for work in (self._epochs.run(), self._alarm.run(), self._watch(), self._watch_broker()):
+        for work in (
+            self._epochs.run(),
+            self._releases.follower.run(),
+            self._alarm.run(),
+            self._watch(),
+            self._watch_broker(),
+        ):
             task = asyncio.create_task(work)
             self._tasks.append(task)
             task.add_done_callback(self._ended)
@@ -136,6 +144,7 @@ class Shell:
         self._owner = None
         self._ending.set()
         self._epochs.stop()
+        self._releases.follower.stop()
         self._alarm.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_END_SECONDS)
@@ -203,6 +212,7 @@ class Shell:
             clock=self._clock,
             gauges=self.gauges,
             epochs=self._epochs,
+            releases=self._releases,
             haste=self._haste,
             computing=self._computing,
             until_ms=self._until_ms,
@@ -244,6 +254,16 @@ class Shell:
         for runner in self._runners.values():
             runner.follow(epoch)
 
+    def _on_release(self, release: Release) -> None:
+        self.gauges.set_rules(release)
+        for runner in self._runners.values():
+            runner.adopt(release)
+
+    @property
+    def release(self) -> Release | None:
+        """The rules and switches in use."""
+        return self._releases.current
+
     def _due_ms(self) -> int | None:
         return min((due for runner in self._runners.values() if (due := runner.due_ms) is not None), default=None)
 
@@ -273,6 +293,7 @@ class Shell:
             if self._epoch_day is not None:
                 self.gauges.set_epoch(self._epoch_day, self._now_ms() // DAY_MS)
             self.status.timers_fail = "; ".join(r.timers_fail for r in self._runners.values() if r.timers_fail)
+            self.status.rules_trouble = self._releases.trouble
             self.gauges.set_ready(self.status.word())
             self._on_change()
 

@@ -73,6 +73,8 @@ class WorkerStatus:
         self.caught_up = False
         """Event clock: all partitions are at the end of their inputs and at ``--until``."""
         self.timers_fail = ""
+        self.rules_trouble = ""
+        """Why what was published isn't followed."""
         self.group_trouble = ""
         """What the consumer group reported last, until it works again."""
 
@@ -96,6 +98,8 @@ class WorkerStatus:
                 )
         if self.timers_fail:
             reasons.append(f"timers fail: {self.timers_fail}")
+        if self.rules_trouble:
+            reasons.append(self.rules_trouble)
         return reasons
 
     def word(self) -> str | None:
@@ -113,7 +117,9 @@ class WorkerStatus:
             return "retrying"
         if stages & {Doing.PAUSED}:
             return "rebalancing"
-        return "timers" if self.timers_fail else None
+        if self.timers_fail:
+            return "timers"
+        return "rules" if self.rules_trouble else None
 
     def stalled(self) -> list[int]:
         """Partitions with work that have not moved for `STALLED_SECONDS` though the broker answers."""

@@ -127,6 +127,7 @@ def needed(settings: Settings) -> tuple[Topic, ...]:
         Topic(settings.topic_changelog, keyed=True, partitions=count, compacted=True, large=True),
         Topic(settings.topic_contributions, keyed=False, partitions=1, large=True),
         Topic(settings.topic_epochs, keyed=False, partitions=1, compacted=True, large=True),
+        Topic(settings.topic_rules, keyed=False, partitions=1, compacted=True, large=True),
     )
 
 

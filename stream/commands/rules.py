@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from stream.commands.rules_live import diff, history, publish, rollback, status
 from stream.environment import read_settings
 from stream.rules.loader import load_rules
 from stream.rules.rule import Before, OnAlert, Rule, Since
@@ -16,7 +17,7 @@ from stream.rules.rule_file import duration_text
 _FOLDER = click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=True))
 
 
-@click.group(short_help="Check rule files, or list what a folder of them does.")
+@click.group(short_help="Check, list, compare and publish rules, without a restart.")
 def rules() -> None:
     """Rules say who gets which action when: one YAML file a rule, all of a folder (docs/rules.md teaches the language).
 
@@ -60,6 +61,10 @@ def list_(folder: str | None) -> None:
         row = (rule.id, asked(rule), condition, does(rule), rule.channel, str(rule.priority))
         table.add_row(*(cell.replace("[", "\\[") for cell in row))
     console.print(table)
+
+
+for _command in (diff, publish, history, rollback, status):
+    rules.add_command(_command)
 
 
 def asked(rule: Rule) -> str:

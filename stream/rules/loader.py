@@ -45,6 +45,12 @@ def load_rules(directory: str | Path = "") -> RuleSet:
     return parse_rules(_read(folder, str(folder)))
 
 
+def read_rules(directory: str | Path) -> dict[str, str]:
+    """File name → text of the rules of a folder, unchecked."""
+    found = _read(Path(directory), "")
+    return {name.removeprefix("/"): content.decode("utf-8", "replace") for name, content in found.items()}
+
+
 def _read(folder: Traversable, shown: str) -> dict[str, bytes]:
     """The only place that touches the disk: file name as shown to people → content."""
     found = sorted(
