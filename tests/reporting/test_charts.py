@@ -126,7 +126,7 @@ def test_nothing_to_draw_is_drawn(chart: str) -> None:
 
 def test_labels_of_an_axis_never_touch() -> None:
     """With little room only some marks are labelled, zero among them."""
-    rows = [Interval("x" * 40, -90.0, 0.0, 90.0)]
+    rows = [Interval("x" * 40, -60.0, 10.0, 90.0)]
     figure = drawn(intervals("T", rows, money("EUR", signed=True)))
 
     marks = [found for found in figure.iter(f"{SVG}text") if found.attrib.get("class") == "quiet"]
