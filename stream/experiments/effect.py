@@ -64,12 +64,9 @@ class Effect(msgspec.Struct, frozen=True):
     """Difference of the shares who bought."""
     revenue_minor: Interval | None
     """Difference of the money per customer; ``None`` while there are too few for an interval of something without bounds."""
-
-    @property
-    def uplift(self) -> Interval | None:
-        """`conversion` as a part of the hold-out's share (taken as known); ``None`` while nobody there has bought."""
-        base = _mean(self.control)
-        return self.conversion.scaled(1 / base) if base else None
+    uplift: Interval | None
+    """Ratio of the shares who bought, less one; ``None`` while nobody in the hold-out has bought. It excludes zero just when
+    `conversion` does, and has no upper end (infinity) while the hold-out's share may be nothing."""
 
     @property
     def extra_minor(self) -> Interval | None:
@@ -92,7 +89,13 @@ def effect(treated: Sums, control: Sums, alpha: float = ALPHA) -> Effect:
     >>> few.conversion.low < 0 < few.conversion.high, few.revenue_minor
     (True, None)
     """
-    return Effect(treated, control, _conversion(treated, control, alpha), _revenue(treated, control, alpha))
+    return Effect(
+        treated,
+        control,
+        _conversion(treated, control, alpha),
+        _revenue(treated, control, alpha),
+        _uplift(treated, control, alpha),
+    )
 
 
 def effects(tallies: Iterable[Tally]) -> Mapping[tuple[str, int, str], Effect]:
@@ -132,6 +135,27 @@ def _conversion(treated: Sums, control: Sums, alpha: float) -> Interval:
         # A proportion's variance is at most 1/4, whatever the truth: an interval for each group, at half the risk.
         half = radius(0.25, treated.exposed, alpha / 2) + radius(0.25, control.exposed, alpha / 2)
     return Interval(difference, max(-1.0, difference - half), min(1.0, difference + half))
+
+
+def _uplift(treated: Sums, control: Sums, alpha: float) -> Interval | None:
+    """All ratios λ for which zero lies in the interval of ``treated − λ · control`` (Fieller 1954, with a time-uniform bound for
+    his t): the true ratio is in it at all looks, as zero is for that λ. To divide `_conversion` by the hold-out's share is not
+    enough: with a hold-out of a tenth that missed a true uplift of a half in 19 of 100 shops.
+    """
+    one, other = _mean(treated), _mean(control)
+    if not other:
+        return None
+    if _are_enough(treated, control):
+        bound = _half(one * (1 - one), treated.exposed, 0.0, control.exposed, alpha) ** 2
+        base_bound = _half(0.0, treated.exposed, other * (1 - other), control.exposed, alpha) ** 2
+        both, above, below = one * other, one * one - bound, other * other - base_bound
+        # The roots of below · λ² − 2 · both · λ + above, written so that neither cancels.
+        root = both + sqrt(max(both * both - above * below, 0.0))
+        low, high = above / root, root / below if below > 0 else inf
+    else:
+        half, base_half = (radius(0.25, group.exposed, alpha / 2) for group in (treated, control))
+        low, high = (one - half) / (other + base_half), (one + half) / (other - base_half) if other > base_half else inf
+    return Interval(one / other - 1, max(low, 0.0) - 1, high - 1)
 
 
 def _revenue(treated: Sums, control: Sums, alpha: float) -> Interval | None:

@@ -13,7 +13,8 @@ from stream.experiments.validation import validate
 def rows(tallies: Iterable[Tally]) -> list[dict[str, Any]]:
     """One JSON-able row per rule, version and arm, over all channels and tiers; those with a hold-out say what they change.
 
-    Conversions and uplifts are shares; money is in minor units; intervals are ``[low, high]`` and valid at every look.
+    Conversions and uplifts are shares; money is in minor units; intervals are ``[low, high]`` and valid at every look, an
+    infinite end (``null`` in JSON) is none.
     """
     arms = merged(Tally(Key(*t.key)._replace(channel="", tier=""), t.sums) for t in tallies)
     known = {(v.rule_id, v.version, v.arm): v for v in validate(arms)}
