@@ -49,6 +49,11 @@ class Lockstep:
     def __init__(self, settings: Settings, players: int) -> None:
         self._coordinator = Coordinator(settings, players)
         self._players = players
+        self._version = Version(b"")
+        self._folded = 0
+        """How many versions there have been."""
+        self._given = [0] * players
+        """The latest of them that each player was given."""
         self._waiting: set[int] = set()
         self._resting: dict[int, int | None] = {}
         self._goal_ms = -1
@@ -64,10 +69,15 @@ class Lockstep:
             self._goal_ms = max(self._goal_ms, day_of(asked.heading_ms) * DAY_MS)
             epoch = self._coordinator.fold()
             if epoch is not None:
-                # Everybody has closed the day that was folded, so everybody is waiting for this.
-                version = Version(epoch_message(epoch).value or b"")
-                answers += [(number, version) for number in sorted(self._waiting)]
-                self._waiting.clear()
+                self._version = Version(epoch_message(epoch).value or b"")
+                self._folded += 1
+            # Everybody has closed the day that was folded, so everybody waits for this. Who closed several days at once may be
+            # late: given an earlier version, and not back yet to ask for the next one.
+            for number in sorted(self._waiting):
+                if self._given[number] < self._folded:
+                    self._given[number] = self._folded
+                    self._waiting.remove(number)
+                    answers.append((number, self._version))
         else:
             self._resting[player] = asked.last_ms
         for number in sorted(self._resting):
