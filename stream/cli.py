@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "produce": ("produce:produce", "Send events from a file to the input topics."),
     "import": ("import_:import_", "Bring in history: CSV, JSON Lines or Parquet. Never causes an action."),
     "replay": ("replay:replay", "Run history through the same code as live, files in, files out, no Kafka."),
+    "backtest": ("backtest:backtest", "Compare two sets of rules over the same history: what would have changed."),
     "customer": ("customer:customer", "Look a customer up on a running worker."),
     "explain": ("explain:explain", "Tell why an action went out, or didn't."),
     "report": ("report:report", "Show what rules change, against those who were left alone."),

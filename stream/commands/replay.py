@@ -9,12 +9,11 @@ from pathlib import Path
 import click
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from stream.adapters.rates import load_rates
+from stream.commands.instants import instants_of
+from stream.commands.progress import told_by_bar
 from stream.environment import read_settings
-from stream.errors import ConfigurationError
-from stream.events.instants import parse_ms
 from stream.replay import Replay, sensible_processes
 from stream.rules.loader import load_rules
 
@@ -67,7 +66,7 @@ def replay(
     """
     flags = {"rules_dir": rules_dir, "churn_horizon_days": horizon_days, "currency": currency}
     settings = read_settings(flags, os.environ)
-    instants = _instants({"--until": (until,) if until else (), "--score-at": score_at})
+    instants = instants_of({"--until": (until,) if until else (), "--score-at": score_at})
     until_ms = instants["--until"][0] if until else None
     rules = load_rules(settings.rules_dir)
     rates = load_rates(settings)
@@ -77,17 +76,7 @@ def replay(
         settings, rules, until_ms=until_ms, score_at_ms=instants["--score-at"], rates=rates,
         processes=processes or sensible_processes(events), work=out_dir,
     ) as run:  # fmt: skip
-        with _bar(console) as bar:
-            tasks: dict[str, TaskID] = {}
-
-            def progress(what: str, done: int, total: int) -> None:
-                if what not in tasks:
-                    tasks[what] = bar.add_task(what, total=total, rate="")
-                spent = bar.tasks[tasks[what]].elapsed or 0.0
-                each = done / 1e6 if what == "reading" else done
-                rate = f"{each / spent:,.0f} {'MB' if what == 'reading' else 'lines'}/s" if spent else ""
-                bar.update(tasks[what], completed=done, rate=rate)
-
+        with told_by_bar(console) as progress:
             run.run(events, progress)
         seconds = time.monotonic() - began
         facts = {
@@ -106,27 +95,3 @@ def replay(
         f"{sum(summary['alerts'].values()):,} churn alerts, {sum(summary['dead_letters'].values()):,} dead letters"
     )
     click.echo(f"written to {out_dir}/")
-
-
-def _bar(console: Console) -> Progress:
-    """What is being done, how fast, and how long it will still take."""
-    return Progress(
-        TextColumn("{task.description:>10}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(), console=console, transient=True,
-    )  # fmt: skip
-
-
-def _instants(texts: dict[str, tuple[str, ...]]) -> dict[str, list[int]]:
-    """Instants given on the command line in milliseconds, or every mistake in them at once."""
-    found: dict[str, list[int]] = {}
-    problems = []
-    for flag, given in texts.items():
-        found[flag] = []
-        for text in given:
-            try:
-                found[flag].append(parse_ms(text))
-            except ValueError:
-                problems.append(f"{flag}: {text!r} is not an instant such as 2026-01-31 or 2026-01-31T12:00:00Z")
-    if problems:
-        raise ConfigurationError(problems)
-    return found

@@ -6,7 +6,7 @@ import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import orjson
@@ -63,6 +63,28 @@ class Figures(msgspec.Struct):
         self.repeats += other.repeats
         for name, blocks in other.blocks.items():
             self.blocks[name] += blocks
+
+
+class Collects(Protocol):
+    """What a `Player` plays into."""
+
+    refused: list[tuple[int, str, str]]
+    repeats: int
+    quality: dict[str, Any]
+    tallies: list[Tally]
+    until_ms: int | None
+
+    def message(self, message: Message) -> None:
+        """A message that the processor published."""
+
+    def count(self, telemetry: Telemetry) -> None:
+        """Adds the figures of one step."""
+
+    def customers(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Every customer as of the end; whoever doesn't look at the rows doesn't pay for them."""
+
+    def scored(self, at_ms: int, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Scores as of an instant."""
 
 
 class Outputs:

@@ -20,7 +20,7 @@ from stream.outcome import Outcome
 from stream.processor import Partition
 from stream.processor.epochs import decode_epoch
 from stream.replay.lockstep import Answer, Asked, Goal, Rests, Version, Waits
-from stream.replay.outputs import Outputs
+from stream.replay.outputs import Collects
 from stream.replay.reading import end_of_stretch, is_at, start_of_stretch
 from stream.replay.spill import Block
 from stream.rules.rule import RuleSet
@@ -36,18 +36,19 @@ _lines = msgspec.msgpack.Decoder(tuple[list[int], list[tuple[bytes, int]]])
 
 
 class Player:
-    """Plays blocks of lines through a `Partition` of its own into `Outputs`."""
+    """Plays blocks of lines through a `Partition` of its own into what `Collects`."""
 
     def __init__(
         self,
         settings: Settings,
         rules: RuleSet,
-        outputs: Outputs,
+        outputs: Collects,
         *,
         number: int,
         decoder: Decoder,
         until_ms: int | None,
         score_at_ms: Sequence[int],
+        room_bytes: int = ROOM_BYTES,
     ) -> None:
         self._outputs = outputs
         self._decoder = decoder
@@ -65,7 +66,7 @@ class Player:
             decoder=decoder,
             # Where one customer's action may keep another's from going out, the day is played in order, as live does.
             records=None if limits_are_shared(settings, rules) else self._store,
-            room_bytes=ROOM_BYTES,
+            room_bytes=room_bytes,
         )
         self._contributions: list[bytes] = []
         self._last_ms: int | None = None
