@@ -37,6 +37,16 @@ def rows(tallies: Iterable[Tally]) -> list[dict[str, Any]]:
     return found
 
 
+PARTS = ("channel", "tier")
+"""What outcomes are broken down by."""
+
+
+def report(tallies: Iterable[Tally]) -> dict[str, list[dict[str, Any]]]:
+    """All that is told of the outcomes, each part under its name."""
+    known = [*tallies]
+    return {"experiments": rows(known)} | {f"by_{part}": breakdown(known, part) for part in PARTS}
+
+
 def breakdown(tallies: Iterable[Tally], by: str) -> list[dict[str, Any]]:
     """The same counts by ``channel`` or ``tier``, without effects: the groups are too small to tell one."""
     parts = merged(

@@ -54,11 +54,11 @@ def without_effect(validations: Iterable[Validation]) -> Mapping[str, tuple[int,
 def _verdict(found: Effect) -> tuple[Verdict, str]:
     bought = found.conversion
     if bought.is_above:
-        return "works", f"{bought.value:+.1%} of the customers buy because of it, at least {bought.low:+.1%}"
+        return "works", f"{bought.value:.1%} of the customers buy because of it, at least {bought.low:.1%}"
     if bought.is_below:
-        return "harms", f"{bought.value:+.1%} of the customers buy because of it, at most {bought.high:+.1%}"
+        return "harms", f"{-bought.value:.1%} of the customers don't buy because of it, at least {-bought.high:.1%}"
     uplift = found.uplift
     if uplift is not None and uplift.high < MATTERS:
         return "no_effect", f"at most {uplift.high:+.0%} more customers buy because of it: less than a tenth"
     number = found.treated.exposed + found.control.exposed
-    return "too_early", f"between {bought.low:+.1%} and {bought.high:+.1%} after {number:,} customers"
+    return "too_early", f"between {bought.low:+.1%} and {bought.high:+.1%} of the customers, after {number:,}"

@@ -15,7 +15,7 @@ import orjson
 from stream.config import Settings
 from stream.events.instants import to_text
 from stream.events.money import Rates
-from stream.experiments.rows import rows
+from stream.experiments.rows import report
 from stream.governance.policy import limits_are_shared
 from stream.replay.outputs import NAMES, Figures, merge, merged
 from stream.replay.processes import Job, Progress, alone, together
@@ -139,7 +139,7 @@ class Replay:
                 "alerts_per_customer": round(alerts / customers, 6) if customers else None,
             },
             "model": self._figures.quality,
-            "experiments": rows(self._figures.tallies),
+            **report(self._figures.tallies),
         }
 
     def facts(self) -> dict[str, Any]:

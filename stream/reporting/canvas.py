@@ -10,8 +10,9 @@ from stream.reporting.markup import Markup, element, shorten, width_of
 
 WIDTH = 760.0
 """Width of every chart in its own pixels; the page scales it. Larger: its 13-pixel letters get too small on paper."""
-LETTER = 7.1
-"""Width of an average letter at 13 pixels, in a wide sans-serif: labels get a little more room than they need."""
+LETTER = 7.9
+"""Width of an average letter at 13 pixels, in a wide sans-serif with many digits. Smaller: on a system with such a font values are
+cut at the right; larger: the bars lose room."""
 MOST_LABEL = 32
 """Letters of a row's label. More leave no room for the bars; the whole label is in the tooltip and the table."""
 COLOURS = 6

@@ -179,7 +179,7 @@ def lines(
 
 def _room(words: Sequence[str]) -> float:
     """Pixels for the values at the right."""
-    return max([width_of(value) for value in words], default=0) * LETTER + 18.0
+    return max([width_of(value) for value in words], default=0) * LETTER + 20.0
 
 
 def _told(value: float | None, written: Format) -> str:

@@ -74,7 +74,7 @@ STYLE: Final = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", sans-serif; }
-main, footer { max-width: 880px; margin: 0 auto; padding: 24px 20px; }
+main, footer { max-width: 1000px; margin: 0 auto; padding: 24px 20px; }
 h1 { font-size: 28px; line-height: 1.2; margin: 8px 0; } h2 { font-size: 20px; margin: 36px 0 8px; }
 .lead { font-size: 18px; margin: 0 0 20px; } .quiet, .note, footer { color: var(--quiet); font-size: 14px; }
 .note { margin: 4px 0 0; }
@@ -96,6 +96,6 @@ g.tone.bad { fill: var(--bad); stroke: var(--bad); } g.tone.quiet { fill: var(--
 table { border-collapse: collapse; width: 100%; font-size: 14px; } .table { margin: 16px 0 28px; }
 th, td { padding: 6px 8px; border-bottom: 1px solid var(--rule); text-align: right; vertical-align: top;
   font-variant-numeric: tabular-nums; font-weight: 400; } thead th { color: var(--quiet); vertical-align: bottom; }
-th.words, td.words { text-align: left; } td.good { color: var(--good); } td.bad { color: var(--bad); }
+td { white-space: nowrap; } th.words, td.words { text-align: left; white-space: normal; } td.good { color: var(--good); } td.bad { color: var(--bad); }
 td.quiet { color: var(--quiet); } tbody th { font-weight: 600; }
 """

@@ -61,7 +61,7 @@ def terminal(table: Table) -> rich_table.Table:
     """The table for a terminal."""
     made = rich_table.Table(title=table.title, caption=table.note or None, title_justify="left", caption_justify="left")
     for column in table.columns:
-        made.add_column(column.title, justify="left" if column.words else "right")
+        made.add_column(column.title, justify="left" if column.words else "right", overflow="fold")
     for row in table.rows:
         made.add_row(*[Text(cell.text, style=_STYLES[cell.tone]) for cell in map(_cell, row)])
     return made

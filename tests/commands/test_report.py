@@ -46,7 +46,7 @@ def test_a_replay_says_what_its_rules_changed(tmp_path: Path) -> None:
     played = runner.invoke(
         main, ["replay", str(events), "--rules", str(tmp_path / "rules"), "--out", str(out), "--until", "2026-04-01"]
     )
-    shown = runner.invoke(main, ["report", "--from", str(out)])
+    shown = runner.invoke(main, ["report", "--from", str(out), "--html", str(tmp_path / "rules.html")])
     rows = {
         row["arm"]: row
         for row in orjson.loads(runner.invoke(main, ["report", "--from", str(out), "--json"]).output)["experiments"]
@@ -59,6 +59,7 @@ def test_a_replay_says_what_its_rules_changed(tmp_path: Path) -> None:
     assert rows["default"]["actions"] * 10 == rows["default"]["cost_minor"] > 0 == rows["control"]["actions"]
     assert "too_early" == rows["default"]["verdict"]
     assert "thanks" in shown.output
+    assert "thanks v1" in (tmp_path / "rules.html").read_text(encoding="utf-8")
 
 
 def test_the_newest_version_on_the_topic_is_reported(broker: EmbeddedBroker) -> None:
