@@ -80,7 +80,10 @@ _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {
     "action_id": ("32 hex digits", "hash of rule, customer and occurrence: the same decision always has the same id"),
     "alert_id": ("32 hex digits", "hash of kind, customer and occurrence"),
     "change_id": ("32 hex digits", "hash of customer, instant, tier and segment"),
-    "verdict": ("`publish`, `suppressed`", "is it to be carried out"),
+    "verdict": (
+        "`publish`, `suppressed`, `deferred`, `ended`",
+        "is it to be carried out; `ended` tells of a journey's end, with `reason` saying how",
+    ),
     "reason": ("text", "of a decision: why it was held back; of a tier change: the figures that decided"),
     "kind": ("name", "what is to be done, or what is alerted about"),
     "customer_id": ("id", "the customer's key"),

@@ -23,6 +23,7 @@ class Telemetry(msgspec.Struct):
     actions: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, action kind)
     suppressed: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, reason)
     deferred: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, reason)
+    journeys: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (rule, how it ended)
     alerts: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (alert kind,)
     tier_changes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (from, to)
     labels: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (outcome,): bought, churned

@@ -101,7 +101,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An action to carry out (``verdict`` ``publish``), one that was held back (``suppressed``, with ``reason``), or one that was
-    put off (``deferred``: it is judged again at ``not_before``, and then has the same ``action_id``)."""
+    put off (``deferred``: it is judged again at ``not_before``, and then has the same ``action_id``). ``ended`` tells that a
+    journey is over, and ``reason`` then how."""
 
     schema_version: int = SCHEMA_VERSION
     action_id: str

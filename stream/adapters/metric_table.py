@@ -85,6 +85,7 @@ METRICS: tuple[Metric, ...] = (
     _counter("winback_actions_total", "rule kind", "Actions published."),
     _counter("winback_suppressions_total", "rule reason", "Decisions held back by governance."),
     _counter("winback_deferrals_total", "rule reason", "Decisions put off, to be judged again."),
+    _counter("winback_journeys_total", "rule state", "Journeys that ended, and how."),
     _counter("winback_alerts_total", "kind", "Alerts published."),
     _counter(
         "winback_tier_changes_total", "from_tier to_tier", "Customers who changed their tier; from `none`: new ones."

@@ -294,6 +294,7 @@ _COUNTERS = (
     ("winback_actions_total", "actions"),
     ("winback_suppressions_total", "suppressed"),
     ("winback_deferrals_total", "deferred"),
+    ("winback_journeys_total", "journeys"),
     ("winback_alerts_total", "alerts"),
     ("winback_tier_changes_total", "tier_changes"),
     ("winback_labels_total", "labels"),

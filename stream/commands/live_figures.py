@@ -123,7 +123,8 @@ class LiveFigures:
 
     def on_suppression(self, decision: Mapping[str, Any]) -> None:
         """A message of the suppressions topic."""
-        self.suppressed[decision["reason"] or "unknown"] += 1
+        if decision.get("verdict") != "ended":
+            self.suppressed[decision["reason"] or "unknown"] += 1
 
     def on_metrics(self, samples: Iterable[Sample], at_seconds: float) -> None:
         """The worker's metrics at an instant of any steady clock; several workers' samples may be given together."""

@@ -24,6 +24,7 @@ from stream.actions.decision import (
     action_id,
 )
 from stream.config import Settings
+from stream.decisions.journeys import ENDED, Journeys
 from stream.events.hashing import hash64
 from stream.events.instants import DAY_MS, to_text
 from stream.events.kinds import Event
@@ -36,13 +37,16 @@ from stream.governance.policy import make_policy
 from stream.rules.condition import ConditionError
 from stream.rules.experiment import CONTROL, DEFAULT
 from stream.rules.facts import NOTHING, event_facts, product_of
+from stream.rules.journey import END
 from stream.rules.offer import Offer
 from stream.rules.rule import Rule, RuleSet, unknown_rule
 from stream.rules.schedule import Due, is_current
 from stream.rules.vocabulary import Channel, ChurnFacts, EventFacts
+from stream.state.memory import Memory
 from stream.state.messages import MessageLog
 from stream.state.plans import Exposure, Pending, Plans
 from stream.state.profile import Profile
+from stream.state.running import Running
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +102,7 @@ def _plain(offer: Offer | None) -> dict[str, Any] | None:
     return None if offer is None else msgspec.to_builtins(offer)
 
 
-class _Ready:
+class Ready:
     """A rule with what its decisions have in common."""
 
     __slots__ = ("least_views", "needs_event", "needs_more", "needs_score", "needs_views", "ref", "rule", "ways")
@@ -134,13 +138,15 @@ class Engine:
         """Outcomes and actions of measured rules, for the next contribution."""
         self._settings = settings
         self._policy = make_policy(settings, partitions)
+        self._journeys = Journeys(self)
         self.adopt(rules)
 
     def adopt(self, rules: RuleSet) -> None:
         """Decides by these rules from now on; what was spent, switched and learnt stays."""
         self.rules = rules
-        self._retired = {rule.id: _Ready(rule, rules.version) for rule in rules.retired}
-        self._ready = {rule.id: _Ready(rule, rules.version) for rule in rules.rules}
+        self._retired = {rule.id: Ready(rule, rules.version) for rule in rules.retired}
+        self._ready = {rule.id: Ready(rule, rules.version) for rule in rules.rules}
+        self._journeys.forget()
         self._on_event = {kind: self._all_of(triggered) for kind, triggered in rules.on_event.items()}
         self._on_alert = {kind: self._all_of(triggered) for kind, triggered in rules.on_alert.items()}
 
@@ -196,13 +202,21 @@ class Engine:
                 return True
         return False
 
+    def is_awaited(self, event: Event, memory: Memory) -> bool:
+        """Whether a journey of this customer waits for an event."""
+        if event.kind not in self.rules.awaited or not memory.pending_ms:
+            return False
+        return self._journeys.is_awaited(event, memory.plan().journeys)
+
     def on_event(self, case: Case, event: Event, cause: Callable[[], Cause]) -> list[Decision]:
-        """What the rules on this kind of event decide."""
+        """What the rules on this kind of event decide, after the journeys that have waited for it."""
+        decisions: list[Decision] = []
+        if event.kind in self.rules.awaited and case.profile.customer.memory.pending_ms:
+            self._journeys.hear(case, event, decisions)
         triggered = self._on_event.get(event.kind)  # type: ignore[call-overload]
         if triggered is None:
-            return []
+            return decisions
         facts = NOTHING
-        decisions: list[Decision] = []
         for ready in triggered:
             if ready.needs_views and (product := product_of(event)):
                 case.profile.views_of_product = case.profile.views_of(product)
@@ -232,7 +246,7 @@ class Engine:
         return decisions
 
     def on_pending(self, case: Case) -> list[Decision]:
-        """What becomes of decisions that were put off until now.
+        """What becomes of decisions that were put off until now, and of journeys that go on now.
 
         Of those whose decision window closes, the first in priority that goes out, or would but for the hour, beats the others of
         its contest.
@@ -240,10 +254,13 @@ class Engine:
         memory = case.profile.customer.memory
         plans = memory.plan()
         self._settle(case, plans)
-        due = plans.take_due(case.now_ms)
+        due: list[Pending | Running] = [*plans.take_due(case.now_ms), *plans.take_journeys(case.now_ms)]
         winners: dict[str, str] = {}
         decisions: list[Decision] = []
-        for pending in sorted(due, key=lambda p: (-self._priority(p.rule_id), p.due_ms, p.rule_id, p.occurrence)):
+        for pending in sorted(due, key=lambda p: (-self.priority(p.rule_id), p.due_ms, p.rule_id, p.occurrence)):
+            if isinstance(pending, Running):
+                self._journeys.go_on(case, pending, decisions)
+                continue
             ready = self._ready.get(pending.rule_id)
             if ready is None:
                 decisions.append(self._called_off(case, pending))
@@ -258,10 +275,10 @@ class Engine:
 
     # -- inside
 
-    def _all_of(self, rules: Iterable[Rule]) -> tuple[_Ready, ...]:
+    def _all_of(self, rules: Iterable[Rule]) -> tuple[Ready, ...]:
         return tuple(self._ready[rule.id] for rule in rules)
 
-    def _asked(self, ready: _Ready, case: Case, event: EventFacts) -> str | None:
+    def _asked(self, ready: Ready, case: Case, event: EventFacts) -> str | None:
         """``None`` when the rule's condition doesn't hold, which most askings end with; else empty, or why it can't be told."""
         churn = case.score().facts if ready.needs_score else None
         try:
@@ -271,7 +288,7 @@ class Engine:
 
     def _answer(
         self,
-        ready: _Ready,
+        ready: Ready,
         case: Case,
         event: EventFacts,
         occurrence: str,
@@ -284,6 +301,9 @@ class Engine:
         if error is None:
             return
         rule = ready.rule
+        if rule.journey is not None:
+            self._journeys.begin(rule, case, event, occurrence, since_ms, cause(), error, decisions)
+            return
         if not rule.contest or not self._policy.window_ms:
             decisions.append(self._decide(ready, case, event, occurrence, since_ms, cause(), error=error))
             return
@@ -292,7 +312,7 @@ class Engine:
         closes_ms = open_ms[0] if open_ms else case.now_ms + self._policy.window_ms
         self._put_off(rule, case, event, occurrence, since_ms, cause(), closes_ms, rule.contest)
 
-    def _again(self, ready: _Ready, case: Case, pending: Pending, outranked_by: str) -> Decision:
+    def _again(self, ready: Ready, case: Case, pending: Pending, outranked_by: str) -> Decision:
         event = _decode_event(pending.event) if pending.event else NOTHING
         if ready.needs_views and event.product_id:
             case.profile.views_of_product = case.profile.views_of(event.product_id)
@@ -315,7 +335,7 @@ class Engine:
         """What a rule that is gone has left: it is told, so that nothing is lost without a word."""
         ready = self._retired.get(pending.rule_id)
         if ready is None:
-            ready = self._retired[pending.rule_id] = _Ready(unknown_rule(pending.rule_id), self.rules.version)
+            ready = self._retired[pending.rule_id] = Ready(unknown_rule(pending.rule_id), self.rules.version)
         event = _decode_event(pending.event) if pending.event else NOTHING
         cause, since_ms = pending.cause, pending.since_ms
         return self._decide(
@@ -331,7 +351,59 @@ class Engine:
             arm=pending.arm,
         )
 
-    def _way(self, ready: _Ready, customer_id: str) -> _Way:
+    def make_ready(self, rule: Rule) -> Ready:
+        """A rule, or a step of a journey as if it were one, ready to decide."""
+        return Ready(rule, self.rules.version)
+
+    def decide_step(
+        self,
+        ready: Ready,
+        case: Case,
+        event: EventFacts,
+        occurrence: str,
+        step: str,
+        since_ms: int,
+        cause: Cause,
+        *,
+        told: str,
+        is_first: bool,
+        arm: str,
+    ) -> Decision:
+        """What becomes of an action of a journey. One that is put off is for the journey to ask about again."""
+        return self._decide(
+            ready, case, event, occurrence, since_ms, cause, error="", is_first=is_first, arm=arm, step=step, told=told
+        )
+
+    def told_of_end(self, rule: Rule | None, case: Case, running: Running, state: str, text: str) -> Decision:
+        """The record of a journey's end, in the form of a decision about nothing."""
+        profile = case.profile
+        at = to_text(case.now_ms)
+        name = f"{running.occurrence}/{END}"
+        version = running.version if rule is None else rule.version
+        return Decision(
+            action_id=action_id(running.rule_id, profile.customer_id, name),
+            verdict=ENDED,
+            reason=state,
+            kind="" if rule is None else rule.action,
+            customer_id=profile.customer_id,
+            rule=RuleRef(id=running.rule_id, version=version, rules_version=self.rules.version),
+            occurrence=name,
+            channel="none",
+            template="",
+            offer=None,
+            priority=0 if rule is None else rule.priority,
+            decided_at=at,
+            not_before=at,
+            expires_at=at,
+            experiment=Experiment(arm=running.arm or DEFAULT, holdout=running.arm == CONTROL),
+            state=state_ref(profile, self._settings.currency),
+            score=case.score().ref,
+            explanation=Explanation(text=text),
+            governance=(),
+            cause=running.cause,
+        )
+
+    def _way(self, ready: Ready, customer_id: str) -> _Way:
         rule = ready.rule
         if not rule.experiment.window_ms:
             return ready.ways[DEFAULT]
@@ -359,7 +431,8 @@ class Engine:
             key = Key(e.rule_id, e.version, e.arm, e.channel, e.tier)
             self.tallied.append(settled(key, bought.frequency, bought.monetary_minor))
 
-    def _priority(self, rule_id: str) -> int:
+    def priority(self, rule_id: str) -> int:
+        """Of a rule, 0 of one that is gone."""
         ready = self._ready.get(rule_id)
         return 0 if ready is None else ready.rule.priority
 
@@ -383,7 +456,7 @@ class Engine:
 
     def _decide(
         self,
-        ready: _Ready,
+        ready: Ready,
         case: Case,
         event: EventFacts,
         occurrence: str,
@@ -395,7 +468,10 @@ class Engine:
         outranked_by: str = "",
         is_first: bool = True,
         arm: str = "",
+        step: str = "",
+        told: str = "",
     ) -> Decision:
+        """``step`` is of a journey, which then looks after what is put off; ``told`` is added to the explanation."""
         rule, profile, settings = ready.rule, case.profile, self._settings
         customer_id, customer = profile.customer_id, profile.customer
         way = ready.ways[arm] if arm in ready.ways else self._way(ready, customer_id)
@@ -428,12 +504,12 @@ class Engine:
             self.ledger_touched |= remember(asked)
             if rule.experiment.window_ms:
                 self.tallied.append(acted(_key(rule, way, profile.tier), way.cost_minor))
-        elif answer == "deferred":
+        elif answer == "deferred" and not step:
             self._put_off(rule, case, event, occurrence, since_ms, cause, retry_ms, arm=way.arm.arm)
         elif reason == "holdout":
             remember_held_out(asked)
         named = tuple([Matched(condition=f"{m.field} {m.op} {_shown(m.expected)}", actual=m.actual) for m in matched])
-        name = f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
+        name = f"{occurrence}/{step}" if step else f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
         decided_at = to_text(case.now_ms)
         return Decision(
             action_id=action_id(rule.id, customer_id, name),
@@ -453,7 +529,7 @@ class Engine:
             experiment=way.arm,
             state=state_ref(profile, settings.currency),
             score=score.ref,
-            explanation=Explanation(text=_sentence(rule, named), matched=named, contributions=score.explain()),
+            explanation=Explanation(text=_sentence(rule, named, told), matched=named, contributions=score.explain()),
             governance=verdicts,
             cause=cause,
         )
@@ -492,10 +568,11 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _sentence(rule: Rule, matched: tuple[Matched, ...]) -> str:
+def _sentence(rule: Rule, matched: tuple[Matched, ...], told: str = "") -> str:
     """The reason in one line: what the rule is for, and what it met.
 
     The conditions are the rule's own words, so a marketer finds them in the file.
     """
     met = "; ".join(f"{m.condition} (was {_shown(m.actual)})" for m in matched)
-    return f"{rule.description} Because {met}." if met else rule.description
+    because = f"Because {met}." if met else ""
+    return " ".join(part for part in (rule.description, told, because) if part)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from stream.actions.decision import Cause, Decision, ScoreRef, StateRef
+from stream.decisions.journeys import ENDED
 from stream.events.instants import parse_ms
 from stream.events.money import amount_text
 from stream.governance.judge import judged_again
@@ -37,7 +38,7 @@ decode = msgspec.json.Decoder(Decision).decode
 def story(decision: Decision) -> Story:
     """The story of one record. One that was put off and then went out has two: tell them in order of time."""
     answer, reason = judged_again(decision.governance, parse_ms(decision.expires_at))
-    agrees = (answer, reason) == (decision.verdict, decision.reason)
+    agrees = decision.verdict == ENDED or (answer, reason) == (decision.verdict, decision.reason)
     return Story(title=_title(decision), lines=tuple(_lines(decision, agrees=agrees)), agrees=agrees)
 
 
@@ -47,13 +48,16 @@ def _title(d: Decision) -> str:
     if d.verdict == "publish":
         return f"{what}: went out at {at} by {d.channel}"
     said = (d.reason or "").replace("_", " ")
+    if d.verdict == ENDED:
+        return f"{what}: the journey ended at {at}, {said}"
     if d.verdict == "deferred":
         return f"{what}: put off at {at} until {_instant(d.not_before)}, because of {said}"
     return f"{what}: held back at {at}, because of {said}"
 
 
 def _lines(d: Decision, *, agrees: bool) -> Iterator[Line]:
-    yield Line("what", f"{d.kind} “{d.template}”" + (f" with {_offer(d)}" if d.offer else ""))
+    if d.verdict != ENDED:
+        yield Line("what", f"{d.kind} “{d.template}”" + (f" with {_offer(d)}" if d.offer else ""))
     yield Line("why", d.explanation.text)
     yield Line("caused by", _cause(d.cause))
     yield Line("the customer", _state(d.state))
@@ -66,6 +70,8 @@ def _lines(d: Decision, *, agrees: bool) -> Iterator[Line]:
             verdict.detail,
             "for" if verdict.passed else "against",
         )
+    if d.verdict == ENDED:
+        return
     yield Line("worth something", f"until {_instant(d.expires_at)}")
     yield Line(
         "judged again", "the same verdict" if agrees else "ANOTHER verdict: the record was changed, or Winback was"

@@ -21,6 +21,7 @@ from stream.events.hashing import digest64
 from stream.events.instants import DAY_MS
 from stream.events.kinds import Event
 from stream.processor.customers import timed_by
+from stream.rules.journey import mark
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS, Schedule
 from stream.state.customer import WAYS, Customer, Way, encode, voice
@@ -75,6 +76,8 @@ class Short(NamedTuple):
     may_be_answered: bool
     """There are rules on it, and the event is all that they look at."""
     moves_due: bool
+    awaited: bytes
+    """How a record says that a journey waits for it; empty: none ever does."""
 
 
 class Browsing:
@@ -93,7 +96,13 @@ class Browsing:
         if "last_activity" in self._schedule.on_person.any:
             return {}  # then everything moves timers
         found = {
-            kind: Short(way, engine.least_views(kind.kind), engine.looks_at_events(kind.kind), way.trace >= _CART_ADDED)
+            kind: Short(
+                way,
+                engine.least_views(kind.kind),
+                engine.looks_at_events(kind.kind),
+                way.trace >= _CART_ADDED,
+                mark(kind.kind).encode() if kind.kind in engine.rules.awaited else b"",
+            )
             for kind, way in WAYS.items()
             if way.change is None and way.by_customer
         }
@@ -139,7 +148,9 @@ class Browsing:
         message = digest64(event.message_id)
         if value.find(message, ids_at, ids_end) >= 0:
             return None
-        (content, seed, said, _, _, _, trace), least_views, may_be_answered, moves_due = short
+        (content, seed, said, _, _, _, trace), least_views, may_be_answered, moves_due, awaited = short
+        if awaited and awaited in value:
+            return None
         if may_be_answered and self._engine.may_answer(event, None):
             return None
         product = 0

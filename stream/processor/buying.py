@@ -18,6 +18,7 @@ from stream.events.instants import DAY_MS
 from stream.events.kinds import Purchase
 from stream.outcome import Outcome
 from stream.processor.customers import CustomerWork
+from stream.rules.journey import mark
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS
 from stream.state.customer import WAYS, Customer, encode
@@ -48,6 +49,8 @@ class Buying:
         self._timed_by = work.timed_by
         self.is_open = Purchase.kind not in rules.on_event and not work.deadlines.by_activity
         """Some rules have to be asked at each purchase: then there is no short way."""
+        self._awaited = mark(Purchase.kind).encode() if Purchase.kind in rules.awaited else b""
+        """How a record says that a journey waits for a purchase; empty: none ever does."""
 
     def extended(
         self, value: bytes, event: Purchase, topic: int, offset: int, now_ms: int, out: Outcome
@@ -61,6 +64,8 @@ class Buying:
         time_ms = event.time_ms
         if timed_by != self._timed_by or 0 <= offset <= stamps[topic] or time_ms <= last_ms:
             return None  # mostly late ones: told before anything is opened
+        if self._awaited and self._awaited in value:
+            return None
         try:
             record = opened(value)
         except DAMAGE:

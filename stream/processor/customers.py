@@ -14,6 +14,7 @@ from stream.actions.codec import alert_message, decision_message
 from stream.actions.decision import Cause, Decision
 from stream.config import Settings
 from stream.decisions.engine import Case, Engine
+from stream.decisions.journeys import ENDED
 from stream.events.instants import to_text
 from stream.events.kinds import (
     KINDS,
@@ -50,7 +51,7 @@ class _Kind(NamedTuple):
     purchase: bool
     cart: bool
     asked: bool
-    """A rule is triggered by it."""
+    """A rule is triggered by it, or a journey may wait for it."""
 
 
 _CHANGED = Applied.CHANGED
@@ -87,7 +88,7 @@ class CustomerWork:
                 orders=issubclass(kind, _ORDERS),
                 purchase=issubclass(kind, Purchase),
                 cart=issubclass(kind, _CARTS),
-                asked=kind.kind in rules.on_event,
+                asked=kind.kind in rules.on_event or kind.kind in rules.awaited,
             )
             for kind in KINDS
         }
@@ -126,7 +127,11 @@ class CustomerWork:
             resident.settled = False
         else:
             out.telemetry.lateness_ms.append(now_ms - time_ms)
-            asked = asked and applied is _CHANGED and self.engine.may_answer(event, customer.messages)
+            asked = (
+                asked
+                and applied is _CHANGED
+                and (self.engine.may_answer(event, customer.messages) or self.engine.is_awaited(event, memory))
+            )
             judged = (
                 is_purchase
                 and profile is not None
@@ -305,7 +310,9 @@ class CustomerWork:
     def _publish(self, decisions: Sequence[Decision], out: Outcome) -> None:
         for decision in decisions:
             out.messages.append(decision_message(decision))
-            if decision.verdict == "deferred":
+            if decision.verdict == ENDED:
+                out.telemetry.journeys[(decision.rule.id, decision.reason or "")] += 1
+            elif decision.verdict == "deferred":
                 out.telemetry.deferred[(decision.rule.id, decision.reason or "")] += 1
             elif decision.reason is None:
                 out.telemetry.actions[(decision.rule.id, decision.kind)] += 1

@@ -27,6 +27,7 @@ COUNTS = (
     "actions",
     "suppressed",
     "deferred",
+    "journeys",
     "alerts",
     "labels",
     "dead_letters",
@@ -123,6 +124,8 @@ class Outputs:
             counts["suppressed"][f"{rule}: {reason}"] += n
         for (rule, reason), n in telemetry.deferred.items():
             counts["deferred"][f"{rule}: {reason}"] += n
+        for (rule, state), n in telemetry.journeys.items():
+            counts["journeys"][f"{rule}: {state}"] += n
         for (kind,), n in telemetry.alerts.items():
             counts["alerts"][kind] += n
         for (outcome,), n in telemetry.labels.items():

@@ -131,6 +131,7 @@ class Replay:
             "actions": counts["actions"],
             "suppressions": counts["suppressed"],
             "deferrals": counts["deferred"],
+            "journeys": counts["journeys"],
             "alerts": counts["alerts"],
             "labels": counts["labels"],
             "rates": {

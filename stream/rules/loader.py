@@ -18,6 +18,7 @@ from stream.config import Settings
 from stream.errors import RuleFileError
 from stream.rules.condition import Condition, InvalidCondition, compile_condition
 from stream.rules.experiment import CONTROL, DEFAULT
+from stream.rules.journey_file import check_journey, make_journey, sent_offers
 from stream.rules.rule import DAY_MS, Rule, RuleSet
 from stream.rules.rule_file import RuleFile, duration_ms, is_duration, is_words, make_rule
 from stream.rules.shape import misshapen
@@ -89,6 +90,7 @@ class _File:
         self.name = name
         self.found: list[Mistake] = []
         self.condition: Condition | None = None
+        self.conditions: dict[int | str, Condition] = {}
         try:
             text = content if isinstance(content, str) else content.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -124,7 +126,8 @@ class _File:
     def rule(self) -> Rule:
         """The rule; only for a file without mistakes."""
         condition = self.condition or compile_condition(_ALWAYS)
-        return make_rule(msgspec.convert(self.data, RuleFile), condition)
+        form = msgspec.convert(self.data, RuleFile)
+        return make_rule(form, condition, make_journey(form, self.conditions))
 
     # -- what the file means
 
@@ -133,21 +136,26 @@ class _File:
         stem = PurePath(self.name).name.removesuffix(".yaml")
         if is_words(self.id) and self.id != stem:
             self.mistake(("id",), f"the id must be the file's name, {stem}", self.id)
-        self._check_condition()
+        if isinstance(self.data.get("if"), str):
+            self.condition = self._compiled(("if",))
+        self.conditions = check_journey(self.data, self.mistake, self._compiled)
         self._check_times()
-        self._check_offer()
+        for path in sent_offers(self.data):
+            self._check_offer(path)
         self._check_experiment()
 
-    def _check_condition(self) -> None:
-        text = self._text("if")
-        if not isinstance(self.data.get("if"), str):
-            return
+    def _compiled(self, path: tuple[str | int, ...]) -> Condition | None:
+        """The condition at a path, ``None`` after noting what is wrong with it."""
+        text: Any = self.data
+        for key in path:
+            text = text[key]
         try:
-            self.condition = compile_condition(text, self._kinds())
+            return compile_condition(text, self._kinds())
         except InvalidCondition as error:
             for problem in error.problems:
-                at = self.document.inside(("if",), problem.start)
+                at = self.document.inside(path, problem.start)
                 self.found.append(Mistake(at, problem.message, text[problem.start : problem.end], problem.suggestion))
+            return None
 
     def _kinds(self) -> list[str] | None:
         """The event kinds that trigger the rule; ``None`` while that isn't clear."""
@@ -177,20 +185,24 @@ class _File:
         if is_duration(before) and duration_ms(str(expires)) > duration_ms(str(before)):
             self.mistake(("expires_after",), f"would still be sent after the moment it comes {before} before", expires)
 
-    def _check_offer(self) -> None:
-        then = self._mapping("then")
+    def _check_offer(self, path: tuple[str | int, ...]) -> None:
+        then: Any = self.data
+        for key in path:
+            then = then[key] if isinstance(key, int) else then.get(key)
+        if not isinstance(then, dict):
+            return
         offer = then.get("offer")
         if then.get("action") == "offer" and offer is None:
-            self.mistake(("then", "action"), "an offer action needs `offer:` beside it", "offer")
+            self.mistake((*path, "action"), "an offer action needs `offer:` beside it", "offer")
         if not isinstance(offer, dict):
             return
         kind, value = offer.get("kind"), offer.get("value")
         if kind == "free_shipping" and value is not None:
-            self.mistake(("then", "offer", "value"), "free_shipping has no value", value)
+            self.mistake((*path, "offer", "value"), "free_shipping has no value", value)
         elif kind in ("percent", "amount_minor", "points") and value is None:
-            self.mistake(("then", "offer", "kind"), "needs `value:` beside it", kind)
+            self.mistake((*path, "offer", "kind"), "needs `value:` beside it", kind)
         elif kind == "percent" and isinstance(value, int) and value > 100:
-            self.mistake(("then", "offer", "value"), "more than 100 per cent", value)
+            self.mistake((*path, "offer", "value"), "more than 100 per cent", value)
 
     def _check_experiment(self) -> None:
         variants = self.data.get("variants")

@@ -11,6 +11,7 @@ import msgspec
 
 from stream.rules.condition import Condition, compile_condition
 from stream.rules.experiment import NO_EXPERIMENT, Experiment
+from stream.rules.journey import Journey
 from stream.rules.offer import Offer
 from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, EventKind, Target
 
@@ -108,6 +109,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """It decides, and its decisions are published as held back."""
     experiment: Experiment = NO_EXPERIMENT
     """What is tried out and measured."""
+    journey: Journey | None = None
+    """What it does step by step; then the action above is the first of them."""
 
 
 def unknown_rule(rule_id: str) -> Rule:
@@ -144,13 +147,25 @@ class RuleSet:
         since: rules by anchor.
         before: rules by expected moment.
         on_alert: rules by alert.
+        awaited: kinds of events that journeys wait for.
         version: hash of what the rules say; the same for the same rules, whatever their files' layout and comments.
         live_from_ms: rule id → when a rule was published as it is; its timers that were due before stay silent. Rules from
             files aren't in it: they hold for the whole of a history.
         retired: rules that there were once and aren't any more, so that what they have left can be called off.
     """
 
-    __slots__ = ("before", "by_id", "live_from_ms", "on_alert", "on_event", "retired", "rules", "since", "version")
+    __slots__ = (
+        "awaited",
+        "before",
+        "by_id",
+        "live_from_ms",
+        "on_alert",
+        "on_event",
+        "retired",
+        "rules",
+        "since",
+        "version",
+    )
 
     def __init__(
         self, rules: Iterable[Rule], *, live_from_ms: Mapping[str, int] | None = None, retired: Iterable[Rule] = ()
@@ -171,6 +186,8 @@ class RuleSet:
         self.on_alert: Mapping[AlertKind, tuple[Rule, ...]] = self._index(
             lambda trigger: (trigger.alert,) if isinstance(trigger, OnAlert) else ()
         )
+        journeys = [rule.journey for rule in self.rules if rule.journey is not None]
+        self.awaited: frozenset[str] = frozenset(kind for journey in journeys for kind in journey.awaited)
         said = msgspec.json.encode(self.rules, enc_hook=_as_text, order="sorted")
         self.version: str = hashlib.blake2b(said, digest_size=8).hexdigest()
 

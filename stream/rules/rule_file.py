@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from stream.rules.condition import Condition
 from stream.rules.experiment import MOST_VARIANTS, Choose, Experiment, Variant
+from stream.rules.journey import MOST_STEPS, Journey
 from stream.rules.offer import Offer
 from stream.rules.rule import Before, OnAlert, OnEvent, Rule, Since, Trigger
 from stream.rules.vocabulary import (
@@ -78,6 +79,41 @@ class Then(msgspec.Struct, forbid_unknown_fields=True):
     offer: OfferForm | UnsetType = UNSET
 
 
+class StepForm(msgspec.Struct, forbid_unknown_fields=True):
+    """A step of a journey: exactly one of an action, a wait, a wait for an event, a branch."""
+
+    id: Annotated[Words, Meta(description="the step's name, which actions carry; it stays when the journey is mended")]
+    send: Annotated[Then, Meta(description="what to do, as in `then`")] | UnsetType = UNSET
+    wait: Annotated[Duration, Meta(description="let this pass")] | UnsetType = UNSET
+    wait_for: (
+        Annotated[
+            EventKind | Annotated[list[EventKind], Meta(min_length=1)],
+            Meta(description="wait until an event of this kind, or of any of these…"),
+        ]
+        | UnsetType
+    ) = UNSET
+    within: Annotated[Duration, Meta(description="…but no longer than this")] | UnsetType = UNSET
+    branch: (
+        Annotated[
+            str,
+            Meta(
+                title="a condition such as customer.cart_open",
+                description="on with `then` if this holds, else with `else`",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    then: Annotated[Words, Meta(description="the step to go on with: the next one unless said, or end")] | UnsetType = (
+        UNSET
+    )
+    otherwise: (
+        Annotated[
+            Words, Meta(description="the step to go on with when the event doesn't come or the branch doesn't hold")
+        ]
+        | UnsetType
+    ) = msgspec.field(name="else", default=UNSET)
+
+
 class VariantForm(msgspec.Struct, forbid_unknown_fields=True):
     """One way to do it; what it leaves out is as in `then`."""
 
@@ -105,8 +141,26 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1, le=1_000_000, description="raise it with every change; actions name it")]
     description: Annotated[Sentence, Meta(description="one sentence for the marketer")]
     when: When
-    then: Then
     expires_after: Annotated[Duration, Meta(description="past this the action is worthless and is not sent")]
+    then: Annotated[Then, Meta(description="what to do")] | UnsetType = UNSET
+    steps: (
+        Annotated[
+            list[StepForm],
+            Meta(min_length=1, max_length=MOST_STEPS, description="a journey: what to do one after the other"),
+        ]
+        | UnsetType
+    ) = UNSET
+    stop_on_purchase: Annotated[bool, Meta(description="a purchase after its beginning ends the journey")] = True
+    stop_if: (
+        Annotated[
+            str,
+            Meta(
+                title="a condition such as customer.cart_open",
+                description="ends the journey where it holds when a step's time has come",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     condition: (
         Annotated[
             str,
@@ -188,7 +242,11 @@ def rule_schema() -> dict[str, Any]:
         {"required": [*names]} for names in (("event",), ("since", "after"), ("before", "until"), ("alert",))
     ]
     when["dependentRequired"] = {"since": ["after"], "after": ["since"], "before": ["until"], "until": ["before"]}
+    step = definitions["StepForm"]
+    step["oneOf"] = [{"required": [name]} for name in ("send", "wait", "wait_for", "branch")]
+    step["dependentRequired"] = {"wait_for": ["within"], "within": ["wait_for"]}
     top = definitions.pop(reference["$ref"].rpartition("/")[2])
+    top["oneOf"] = [{"required": ["then"]}, {"required": ["steps"]}]
     for definition in definitions.values():
         del definition["title"]  # the Struct's name, which says nothing to a marketer
     return {
@@ -199,8 +257,10 @@ def rule_schema() -> dict[str, Any]:
     }
 
 
-def make_rule(form: RuleFile, condition: Condition) -> Rule:
-    """The rule that a valid file describes."""
+def make_rule(form: RuleFile, condition: Condition, journey: Journey | None = None) -> Rule:
+    """The rule that a valid file describes. A journey is described by its first action."""
+    then = form.then or next(step.send for step in form.steps or () if step.send)
+    assert isinstance(then, Then)
     return Rule(
         id=form.id,
         version=form.version,
@@ -208,28 +268,28 @@ def make_rule(form: RuleFile, condition: Condition) -> Rule:
         source=form.source,
         trigger=_trigger(form.when),
         condition=condition,
-        action=form.then.action,
-        channel=form.then.channel,
-        template=form.then.template,
-        offer=_offer(form.then.offer) if form.then.offer else None,
+        action=then.action,
+        channel=then.channel,
+        template=then.template,
+        offer=make_offer(then.offer) if then.offer else None,
         priority=form.priority,
         expires_after_ms=duration_ms(form.expires_after),
         cooldown_ms=duration_ms(form.cooldown) if form.cooldown else 0,
         cap=form.cap,
         rearm=form.rearm,
-        group=form.group or form.then.action,
+        group=form.group or then.action,
         contest=form.contest or "",
         purpose=form.purpose,
         quiet_hours=form.quiet_hours,
         cost_minor=form.cost_minor,
         max_per_minute=form.max_per_minute or 0,
         dry_run=form.status == "dry_run",
-        experiment=_experiment(form),
+        experiment=_experiment(form, then),
+        journey=journey,
     )
 
 
-def _experiment(form: RuleFile) -> Experiment:
-    then = form.then
+def _experiment(form: RuleFile, then: Then) -> Experiment:
     measure = form.measure or MeasureForm()
     is_measured = bool(form.measure or form.variants or form.holdout_percent)
     return Experiment(
@@ -239,7 +299,7 @@ def _experiment(form: RuleFile) -> Experiment:
                 weight=v.weight,
                 template=v.template or then.template,
                 channel=v.channel or then.channel,
-                offer=_offer(v.offer or then.offer) if v.offer or then.offer else None,  # type: ignore[arg-type]
+                offer=make_offer(v.offer or then.offer) if v.offer or then.offer else None,  # type: ignore[arg-type]
                 cost_minor=form.cost_minor if v.cost_minor is UNSET else v.cost_minor,
             )
             for v in form.variants or ()
@@ -266,7 +326,8 @@ def _trigger(when: When) -> Trigger:
     raise AssertionError("the schema lets no other trigger pass")
 
 
-def _offer(form: OfferForm) -> Offer:
+def make_offer(form: OfferForm) -> Offer:
+    """The offer that a valid form describes."""
     return Offer(
         kind=form.kind,
         value=form.value or 0,

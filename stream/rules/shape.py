@@ -20,6 +20,7 @@ _TYPE_NAMES: Final = {
     "integer": "a whole number",
     "boolean": "true or false",
 }
+_STEPS: Final = "`send`; `wait`; `wait_for` with `within`; `branch`"
 _TRIGGERS: Final = "`event`; `since` with `after`; `before` with `until`; `alert`"
 
 
@@ -40,6 +41,11 @@ def _explain(error: ValidationError, document: Document) -> Iterable[Mistake]:
             for inner in error.context or ():
                 if inner.schema_path[0] == meant:
                     yield from _explain(inner, document)
+        case "oneOf" if not path:
+            yield from _half_a_rule(value, schema, document)
+        case "oneOf" if path[0] == "steps":
+            if isinstance(value, dict):
+                yield Mistake(here, f"needs exactly one of {_STEPS}", ", ".join(value))
         case "oneOf":
             if isinstance(value, dict) and not _is_half_a_trigger(value):
                 yield Mistake(here, f"needs exactly one of {_TRIGGERS}", ", ".join(value))
@@ -68,6 +74,18 @@ def _explain(error: ValidationError, document: Document) -> Iterable[Mistake]:
             yield Mistake(here, f"must be {_wanted(str(error.validator), wanted, schema)}", _shown(value))
 
 
+def _half_a_rule(value: Any, schema: Any, document: Document) -> Iterable[Mistake]:
+    """A rule has `then` or `steps`: says which is too much, or that both are missing."""
+    if not isinstance(value, dict):
+        return
+    if "then" in value:
+        yield Mistake(document.key_at(("steps",)), "a rule has either `then:` or `steps:`", "steps")
+        return
+    known = schema["properties"].keys()
+    if not {closest(key, known - value.keys()) for key in value.keys() - known} & {"then", "steps"}:
+        yield Mistake(document.key_at(()), "missing", "then")
+
+
 def _is_half_a_trigger(when: dict[str, Any]) -> bool:
     """Whether only the other half of one trigger is missing, which another message says better."""
     halves = when.keys() - {"spread"}
@@ -76,9 +94,13 @@ def _is_half_a_trigger(when: dict[str, Any]) -> bool:
 
 def _not_among(path: Path, value: object, known: list[str], at: int) -> Mistake:
     word = str(value)
-    suggestion = SEGMENT_NAMES.get(word, "") if path[:2] == ("when", "event") else ""
+    suggestion = SEGMENT_NAMES.get(word, "") if _names_events(path) else ""
     suggestion = suggestion or closest(word.lower(), known)
     return Mistake(at, "unknown" if suggestion else f"must be one of {', '.join(known)}", _shown(value), suggestion)
+
+
+def _names_events(path: Path) -> bool:
+    return path[:2] == ("when", "event") or (path[0] == "steps" and path[2:3] == ("wait_for",))
 
 
 def _wanted(validator: str, wanted: Any, schema: Any) -> str:

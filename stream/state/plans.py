@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from stream.actions.decision import Cause
+from stream.state.running import MOST_BEGUN, Running
 
 
 class Pending(msgspec.Struct, array_like=True, gc=False):
@@ -50,6 +51,10 @@ class Plans(msgspec.Struct, array_like=True, gc=False):
     """Scope of a cap (``channel:sms``, ``group:recall``) → instants of the newest published actions in it, ascending."""
     exposures: list[Exposure] = []
     """Outcomes to come, ascending by when they are settled."""
+    journeys: list[Running] = []
+    """Journeys on their way, ascending by (due, rule)."""
+    begun: dict[str, list[str]] = {}
+    """Rule with a journey → its newest occurrences, oldest first: each begins once."""
 
     def put_off(self, pending: Pending) -> None:
         """Adds a pending decision, or moves the one there is about the same occurrence."""
@@ -73,8 +78,27 @@ class Plans(msgspec.Struct, array_like=True, gc=False):
         self.exposures = self.exposures[len(settled) :]
         return settled
 
+    def begin(self, rule_id: str, occurrence: str) -> bool:
+        """Notes that an occurrence of a journey begins; whether it is new."""
+        begun = self.begun.setdefault(rule_id, [])
+        if occurrence in begun:
+            return False
+        begun.append(occurrence)
+        del begun[:-MOST_BEGUN]
+        return True
+
+    def rest(self, running: Running) -> None:
+        """Adds a journey that goes on later."""
+        self.journeys = sorted([*self.journeys, running], key=lambda r: (r.due_ms, r.rule_id))
+
+    def take_journeys(self, until_ms: int) -> list[Running]:
+        """Removes and returns the journeys that go on up to an instant."""
+        due = [r for r in self.journeys if r.due_ms <= until_ms]
+        self.journeys = self.journeys[len(due) :]
+        return due
+
     @property
     def next_ms(self) -> int:
         """When the first of all this is due, 0 when there is nothing."""
-        dues = [first[0].due_ms for first in (self.pending, self.exposures) if first]
+        dues = [first[0].due_ms for first in (self.pending, self.exposures, self.journeys) if first]
         return min(dues) if dues else 0

@@ -259,3 +259,94 @@ def test_no_text_makes_the_loader_fail_in_another_way(seed: int, edits: int) -> 
             assert 1 <= int(line) <= lines + 1
             assert int(column) >= 1
             assert message.strip()
+
+
+JOURNEY = """\
+id: cart
+version: 1
+description: Somebody looks.
+when: {event: product_viewed}
+expires_after: 2d
+steps:
+  - {id: hello, send: {action: reminder, channel: email, template: hello}}
+  - {id: looks, wait_for: [cart_added, nps], within: 3d, else: bye}
+  - {id: fork, branch: customer.cart_open, then: rest, else: end}
+  - {id: rest, wait: 2d}
+  - {id: bye, send: {action: offer, channel: sms, template: bye, offer: {kind: points, value: 5}}}
+"""
+
+
+def test_steps_become_a_journey() -> None:
+    """Each step knows where it leads; the rule as a whole is described by its first action."""
+    (rule,) = parse_rules({"cart.yaml": JOURNEY}).rules
+
+    assert rule.journey is not None
+    assert [
+        ("hello", "looks", None),
+        ("looks", "fork", "bye"),
+        ("fork", "rest", "end"),
+        ("rest", "bye", None),
+        ("bye", "end", None),
+    ] == [(step.id, step.then, getattr(step, "otherwise", None)) for step in rule.journey.steps]
+    assert ("reminder", "email", "hello", None) == (rule.action, rule.channel, rule.template, rule.offer)
+    assert {"cart_added", "nps"} == rule.journey.awaited
+    assert rule.journey.stop_on_purchase
+    assert rule.journey.stop_if is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "{id: rest, wait: 2d}",
+            "{id: rest}",
+            "10:5: needs exactly one of `send`; `wait`; `wait_for` with `within`; `branch`: id",
+        ),
+        (", within: 3d", "", "8:17: needs `within:` beside it: wait_for"),
+        ("wait: 2d", "wait: two days", "10:22: must be a duration such as 90s, 15m, 2h, 3d or 2w: two days"),
+        ("wait: 2d", "wait: 99w", "10:22: by now it may last longer than 365 days: 99w"),
+        ("cart_added, nps", "Product Added, nps", "8:28: unknown: Product Added; did you mean cart_added?"),
+        (
+            "cart_added, nps",
+            "purchase",
+            "8:27: a purchase ends the journey first, unless `stop_on_purchase: false`: purchase",
+        ),
+        ("then: rest", "then: rst", "9:50: there is no such step: rst; did you mean rest?"),
+        ("then: rest", "then: hello", "9:50: a journey only leads forward, to a later step: hello"),
+        ("wait: 2d", "wait: 2d, else: bye", "10:32: only `wait_for` and `branch` have another way: bye"),
+        ("id: rest", "id: hello", "10:10: there is a step of this name already: hello"),
+        ("id: bye", "id: end", "11:10: this name stands for the end of the journey: end"),
+        ("wait: 2d", "wait: 2d, then: end", ""),
+        ("then: rest", "then: end", "10:10: no step leads here: rest"),
+        (
+            "customer.cart_open",
+            "customer.cart_opn",
+            "9:24: unknown variable: customer.cart_opn; did you mean customer.cart_open?",
+        ),
+        ("steps:", "stop_if: customer.tier > 3\nsteps:", "6:10: compares a string with an int: customer.tier > 3"),
+        ("value: 5", "code: X", "11:80: needs `value:` beside it: points"),
+        ("steps:", "contest: a\nsteps:", "6:10: a journey competes with nobody, its steps come when they come: a"),
+        (
+            "steps:",
+            "then: {action: care, channel: app, template: a}\nsteps:",
+            "7:1: a rule has either `then:` or `steps:`: steps",
+        ),
+    ],
+)
+def test_mistakes_in_journeys_are_told_with_their_place(old: str, new: str, said: str) -> None:
+    """As a compiler tells them, and each once."""
+    assert old in JOURNEY
+    text = JOURNEY.replace(old, new)
+    if not said:
+        assert parse_rules({"cart.yaml": text}).rules
+        return
+    assert f"cart.yaml:{said}" in mistakes(text)
+
+
+def test_only_journeys_stop_and_something_is_sent() -> None:
+    """What makes no sense without steps, and steps without an action, are mistakes."""
+    assert mistakes(GOOD + "stop_if: customer.bought\n")[0].endswith(
+        ": only a journey can stop, a rule with `steps:`: customer.bought"
+    )
+    without = JOURNEY.partition("steps:")[0] + "steps:\n  - {id: rest, wait: 2d}\n"
+    assert ["cart.yaml:7:3: nothing is ever sent: at least one step needs `send:`"] == mistakes(without)
