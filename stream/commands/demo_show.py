@@ -43,6 +43,8 @@ class Show:
         self.latency = Latency()
         self.suppressions: Counter[str] = Counter()
         """By rule and reason, as replay's summary has them."""
+        self.deferrals: Counter[str] = Counter()
+        """The same of what was put off."""
         self.caught_up = asyncio.Event()
         """The worker has processed all that was there when it started."""
         self.on_look: Callable[[], None] = lambda: None
@@ -87,6 +89,7 @@ class Show:
             "dead_letters_by_reason": dict(sorted(figures.rejected.items())),
             "actions": dict(sorted(figures.actions_by_rule.items())),
             "suppressions": dict(sorted(self.suppressions.items())),
+            "deferrals": dict(sorted(self.deferrals.items())),
             "alerts": figures.alert_count,
             "tiers": dict(sorted((tier, n) for tier, n in figures.tiers.items() if n)),
             "segments": dict(sorted((segment, n) for segment, n in figures.segments.items() if n)),
@@ -112,7 +115,11 @@ class Show:
     def _on_suppression(self, record: Any) -> None:
         decision = self._decode(record.value)
         self.figures.on_suppression(decision)
-        self.suppressions[f"{decision['rule']['id']}: {decision['reason']}"] += 1
+        name = f"{decision['rule']['id']}: {decision['reason']}"
+        if decision["verdict"] == "suppressed":
+            self.suppressions[name] += 1
+        elif decision["verdict"] == "deferred":
+            self.deferrals[name] += 1
 
     def _date(self, lines: deque[Line], instant: str, why: str = "") -> None:
         """Where a second is a day, the day says more than the time of day."""

@@ -23,12 +23,10 @@ def in_words(summary: Mapping[str, Any]) -> str:
             f"{summary['events_sent']:,} events of {summary['customers']:,} customers in {summary['seconds']:g} s; "
             f"in the shop, {summary['shop_from'][:10]} to {(summary['shop_until'] or summary['shop_from'])[:10]}"
         )
-    held: Counter[str] = Counter()
-    for name, count in summary["suppressions"].items():
-        held[name.partition(": ")[2].replace("_", " ")] += count
     lines += [
         _counted("actions", summary["actions"]),
-        _counted("held back", held),
+        _counted("held back", _by_reason(summary["suppressions"])),
+        *([_counted("put off", _by_reason(summary["deferrals"]))] if summary["deferrals"] else []),
         f"churn alerts: {summary['alerts']:,}",
         _counted("dead letters", summary["dead_letters_by_reason"]),
         _counted("tiers", summary["tiers"]),
@@ -40,6 +38,13 @@ def in_words(summary: Mapping[str, Any]) -> str:
         lines.append(f"AUC of the churn scores at each cut-off, with what was known then: {scored}")
     wrap = textwrap.TextWrapper(_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     return "".join(wrap.fill(line) + "\n" for line in lines)
+
+
+def _by_reason(counts: Mapping[str, int]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for name, count in counts.items():
+        found[name.partition(": ")[2].replace("_", " ")] += count
+    return found
 
 
 def _counted(what: str, counts: Mapping[str, int]) -> str:

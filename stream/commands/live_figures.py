@@ -122,8 +122,8 @@ class LiveFigures:
         )
 
     def on_suppression(self, decision: Mapping[str, Any]) -> None:
-        """A message of the suppressions topic."""
-        if decision.get("verdict") != "ended":
+        """A message of the suppressions topic. What is put off, or tells the end of a journey, isn't held back."""
+        if decision.get("verdict") not in ("deferred", "ended"):
             self.suppressed[decision["reason"] or "unknown"] += 1
 
     def on_metrics(self, samples: Iterable[Sample], at_seconds: float) -> None:

@@ -156,12 +156,14 @@ def test_what_is_shown_of_a_decision_is_what_was_special_about_the_customer() ->
     takers = show.takers()
     action, alert, suppression = takers.values()
     action(_record(_decision("2010-03-04T05:06:07Z")))
-    suppression(_record({**_decision("2010-03-04T05:06:07Z"), "reason": "cooldown"}))
+    for verdict, reason in (("suppressed", "cooldown"), ("deferred", "quiet_hours"), ("ended", "sent")):
+        suppression(_record({**_decision("2010-03-04T05:06:07Z"), "verdict": verdict, "reason": reason}))
     alert(_record({**_decision("2010-03-05T00:00:00Z"), "probability": 0.81}))
 
     assert ("10-03-04", "views of product 6") == (show.figures.actions[0].time, show.figures.actions[0].why)
     assert ("10-03-05", "81%") == (show.figures.alerts[0].time, show.figures.alerts[0].what)
     assert {"viewed: cooldown": 1} == show.summary()["suppressions"]
+    assert {"viewed: quiet_hours": 1} == show.summary()["deferrals"]
 
 
 def test_the_summary_in_words_is_short_and_complete() -> None:
@@ -169,6 +171,7 @@ def test_the_summary_in_words_is_short_and_complete() -> None:
     counts = {f"rule-{n}": 1_000 + n for n in range(12)}
     shared: dict[str, Any] = {
         "customers": 23_570, "seconds": 201.5, "actions": counts, "suppressions": {"a: cooldown": 3, "b: cooldown": 4},
+        "deferrals": {"a: quiet_hours": 2},
         "alerts": 77, "dead_letters_by_reason": {}, "tiers": {"high": 1}, "segments": {}, "model":
         {"abstained": False, "labels": 9, "auc": 0.5, "lift_quality": None, "brier": 0.25, "calibration_error": 0.0},
     }  # fmt: skip
@@ -176,7 +179,7 @@ def test_the_summary_in_words_is_short_and_complete() -> None:
     shop = in_words({"events_sent": 5, "shop_from": OPENS, "shop_until": None} | shared)
 
     for part in ("69,659 orders", "80 of them", "255 equal", "23,570 customers", "201.5 s", "actions: 12,066",
-                 "held back: 7 (cooldown 7)", "churn alerts: 77", "dead letters: 0", f"{CUT} unknown"):  # fmt: skip
+                 "held back: 7 (cooldown 7)", "put off: 2 (quiet hours 2)", "churn alerts: 77", "dead letters: 0", f"{CUT} unknown"):  # fmt: skip
         assert part in cdnow
     assert "5 events of 23,570 customers" in shop
     assert 110 >= max(map(len, (cdnow + shop).splitlines()))

@@ -176,6 +176,7 @@ def test_cdnow_goes_through_kafka_to_the_end_and_agrees_with_replay(demo: Demo, 
     )
     assert expected["actions"] == summary["actions"]
     assert expected["suppressions"] == summary["suppressions"]
+    assert expected["deferrals"] == summary["deferrals"]
     assert expected["alerts"] == {"churn": summary["alerts"]}
     assert _areas(scores, orders) == summary["auc"]
     assert [] == demo.left()
