@@ -73,6 +73,8 @@ _INPUT_FIELDS: dict[str, tuple[str, str]] = {
     "timezone": ("IANA name", "the customer's time zone"),
     "birthday": ("date", "day of birth"),
     "level": ("name", "membership level in the shop's own programme"),
+    "membership_expires": ("date", "last day of the membership"),
+    "referred_by": ("id", "who brought the customer"),
     "consent": ("channel → boolean", "several choices at once"),
 }
 _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {

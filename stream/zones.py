@@ -5,10 +5,13 @@ A machine with last year's tables would put a quiet hour elsewhere, and replay w
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @lru_cache(maxsize=1_024)
@@ -42,3 +45,8 @@ def minute_of_day(at_ms: int, where: ZoneInfo) -> int:
     """Minutes since midnight on the wall."""
     shown = local(at_ms, where)
     return shown.hour * 60 + shown.minute
+
+
+def instant_ms(shown: datetime) -> int:
+    """The instant, in Unix milliseconds, of a wall clock's time with its zone (a time that is skipped: as before the change)."""
+    return (shown - _EPOCH) // _MILLISECOND

@@ -155,7 +155,7 @@ def test_until_is_the_instant_of_the_customers(tmp_path: Path) -> None:
     assert {"frequency": 1, "monetary_minor": 1234} == row["windows"]["30"] == row["lifetime"]
     assert ("low", 3, 3, 3) == (row["tier"], *row["rfm"].values())
     assert ["time_out_of_range"] == [r["reason"] for r in _rows(out / "dead_letters.jsonl")]
-    assert {"welcome", "review-request"} == {r["rule"]["id"] for r in _rows(out / "actions.jsonl")}
+    assert {"welcome", "tutorial", "review-request"} == {r["rule"]["id"] for r in _rows(out / "actions.jsonl")}
 
 
 def test_nothing_in_gives_nothing_out(tmp_path: Path) -> None:

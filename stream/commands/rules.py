@@ -11,7 +11,8 @@ from rich.table import Table
 from stream.commands.rules_live import diff, history, publish, rollback, status
 from stream.environment import read_settings
 from stream.rules.loader import load_rules
-from stream.rules.rule import Before, OnAlert, Rule, Since
+from stream.rules.reference import when_in_calendar
+from stream.rules.rule import Before, OnAlert, OnEvent, Rule, Since
 from stream.rules.rule_file import duration_text
 
 _FOLDER = click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=True))
@@ -80,7 +81,9 @@ def asked(rule: Rule) -> str:
         return f"{duration_text(trigger.before_ms)} before the {_words(trigger.target)}"
     if isinstance(trigger, OnAlert):
         return f"at a {_words(trigger.alert)} alert"
-    return "at each event: " + ", ".join(_words(kind) for kind in trigger.kinds)
+    if isinstance(trigger, OnEvent):
+        return "at each event: " + ", ".join(_words(kind) for kind in trigger.kinds)
+    return _words(when_in_calendar(trigger))
 
 
 def does(rule: Rule) -> str:

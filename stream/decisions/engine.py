@@ -41,7 +41,7 @@ from stream.rules.journey import END
 from stream.rules.offer import Offer
 from stream.rules.rule import Rule, RuleSet, unknown_rule
 from stream.rules.schedule import Due, is_current
-from stream.rules.vocabulary import Channel, ChurnFacts, EventFacts
+from stream.rules.vocabulary import OF_EVENTS, Channel, ChurnFacts, EventFacts
 from stream.state.memory import Memory
 from stream.state.messages import MessageLog
 from stream.state.plans import Exposure, Pending, Plans
@@ -105,7 +105,9 @@ def _plain(offer: Offer | None) -> dict[str, Any] | None:
 class Ready:
     """A rule with what its decisions have in common."""
 
-    __slots__ = ("least_views", "needs_event", "needs_more", "needs_score", "needs_views", "ref", "rule", "ways")
+    __slots__ = (
+        "least_views", "needs_event", "needs_more", "needs_score", "needs_views", "of_event", "ref", "rule", "ways"
+    )  # fmt: skip
 
     def __init__(self, rule: Rule, rules_version: str) -> None:
         self.rule = rule
@@ -116,6 +118,8 @@ class Ready:
         self.needs_score = "churn" in roots
         self.needs_more = bool(roots - {"event"})
         """More than the event."""
+        self.of_event = rule.condition.part(OF_EVENTS)
+        """What the condition asks of the event alone, ``None``: nothing."""
         self.needs_views = _VIEWS in rule.condition.variables
         self.least_views = rule.condition.at_least.get(_VIEWS, 0)
 
@@ -182,20 +186,28 @@ class Engine:
         triggered = self._on_event.get(kind)  # type: ignore[call-overload]
         return bool(triggered) and not any(ready.needs_more for ready in triggered)
 
+    def is_told_by_event(self, kind: str) -> bool:
+        """Whether each rule on a kind of event, if there is any, asks something of the event alone: then `may_answer` tells
+        most events apart without the customer."""
+        return all(ready.of_event is not None for ready in self._on_event.get(kind, ()))  # type: ignore[call-overload]
+
     def may_answer(self, event: Event, messages: MessageLog | None) -> bool:
         """Whether any rule on this kind of event may hold, told with little work: most events end here.
 
         Where `looks_at_events`, the messages don't matter.
         """
+        facts = None
         for ready in self._on_event.get(event.kind, ()):  # type: ignore[call-overload]
-            if not ready.needs_more:
+            if ready.of_event is not None:
+                facts = facts or event_facts(event)
                 try:
-                    if ready.rule.condition.holds(None, event_facts(event), None):
-                        return True
+                    if not ready.of_event(None, facts, None):
+                        continue
                 except ConditionError:
-                    return True
-            elif (
-                ready.least_views <= 0
+                    pass  # to be told of
+            if (
+                not ready.needs_more
+                or ready.least_views <= 0
                 or messages is None
                 or ((product := product_of(event)) and messages.may_have_views_of(product, ready.least_views))
             ):

@@ -178,6 +178,8 @@ class Identified(Event, frozen=True, kw_only=True, gc=False):
     timezone: str = ""
     birthday: str = ""
     level: str = ""
+    membership_expires: str = ""
+    referred_by: str = ""
     consent: tuple[tuple[str, bool], ...] = ()
 
 

@@ -244,6 +244,8 @@ def build_identified(t: Traits, message_id: str, customer: str, time_ms: int, ba
         timezone=t.timezone or "",
         birthday=t.birthday or "",
         level=t.level or "",
+        membership_expires=t.membership_expires or "",
+        referred_by=t.referred_by or "",
         consent=tuple(sorted((t.consent or {}).items())),
     )
 
@@ -282,6 +284,7 @@ MESSAGES: tuple[MessageType, ...] = (
     MessageType("Complaint Opened", ComplaintProperties, _complaint(kinds.ComplaintOpened), "feedback"),
     MessageType("Complaint Resolved", ComplaintProperties, _complaint(kinds.ComplaintResolved), "feedback"),
     MessageType("Support Contacted", ActivityProperties, activity("Support Contacted"), "feedback"),
+    MessageType("Referral Converted", ActivityProperties, activity("Referral Converted"), "profiles"),
     MessageType("Consent Changed", ConsentProperties, _consent, "profiles"),
     MessageType("Action Delivered", OutcomeProperties, _outcome("delivered"), "outcomes"),
     MessageType("Action Opened", OutcomeProperties, _outcome("opened"), "outcomes"),

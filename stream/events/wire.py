@@ -206,4 +206,6 @@ class Traits(msgspec.Struct, kw_only=True, gc=False):
     timezone: Word | None = None
     birthday: Word | None = None
     level: Word | None = None
+    membership_expires: Word | None = None
+    referred_by: Word | None = None
     consent: Annotated[dict[Word, bool], Meta(max_length=32)] | None = None

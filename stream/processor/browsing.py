@@ -19,7 +19,7 @@ from stream.config import Settings
 from stream.decisions.engine import NO_RULE, Engine
 from stream.events.hashing import digest64
 from stream.events.instants import DAY_MS
-from stream.events.kinds import Event
+from stream.events.kinds import ComplaintOpened, Event
 from stream.processor.customers import timed_by
 from stream.rules.journey import mark
 from stream.rules.rule import RuleSet
@@ -95,6 +95,7 @@ class Browsing:
     def _ways(self, engine: Engine) -> dict[type[Event], Short]:
         if "last_activity" in self._schedule.on_person.any:
             return {}  # then everything moves timers
+        complaints = self._schedule.occasions.by_complaints
         found = {
             kind: Short(
                 way,
@@ -104,7 +105,7 @@ class Browsing:
                 mark(kind.kind).encode() if kind.kind in engine.rules.awaited else b"",
             )
             for kind, way in WAYS.items()
-            if way.change is None and way.by_customer
+            if way.change is None and way.by_customer and not (complaints and kind is ComplaintOpened)
         }
         return {
             kind: short

@@ -19,6 +19,7 @@ from stream.events.kinds import Purchase
 from stream.outcome import Outcome
 from stream.processor.customers import CustomerWork
 from stream.rules.journey import mark
+from stream.rules.occasions import decided_until_ms
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS
 from stream.state.customer import WAYS, Customer, encode
@@ -28,7 +29,7 @@ from stream.state.opened import decode as opened
 from stream.state.opened import encode as closed
 from stream.state.orders import Applied
 from stream.state.part import DAMAGE
-from stream.state.person import later_activity
+from stream.state.person import Person, later_activity
 from stream.state.purchases import Purchases
 
 _BOUGHT = int(Trace.BOUGHT)
@@ -47,7 +48,9 @@ class Buying:
         self._work = work
         self._deadlines = work.deadlines
         self._timed_by = work.timed_by
-        self.is_open = Purchase.kind not in rules.on_event and not work.deadlines.by_activity
+        self._has_occasions = work.deadlines.schedule.occasions.any
+        self._is_asked = Purchase.kind in rules.on_event
+        self.is_open = work.is_told_by_event(Purchase.kind) and not work.deadlines.by_activity
         """Some rules have to be asked at each purchase: then there is no short way."""
         self._awaited = mark(Purchase.kind).encode() if Purchase.kind in rules.awaited else b""
         """How a record says that a journey waits for a purchase; empty: none ever does."""
@@ -58,13 +61,15 @@ class Buying:
         """The record with a purchase in it and when something is due next; ``None`` when it has to go the long way."""
         if not value.startswith(_PREFIX) or event.backfill:
             return None  # of an older version
-        _, timed_by, _, _, created_ms, last_ms, last_day, active, floor_ms, floor_id, *stamps = HEAD.unpack_from(
-            value, _HEAD_AT
+        _, timed_by, next_ms, rest_ms, created_ms, last_ms, last_day, active, floor_ms, floor_id, *stamps = (
+            HEAD.unpack_from(value, _HEAD_AT)
         )
         time_ms = event.time_ms
         if timed_by != self._timed_by or 0 <= offset <= stamps[topic] or time_ms <= last_ms:
             return None  # mostly late ones: told before anything is opened
         if self._awaited and self._awaited in value:
+            return None
+        if self._is_asked and self._work.may_answer(event):
             return None
         try:
             record = opened(value)
@@ -97,6 +102,10 @@ class Buying:
             deadlines.schedule.on_person.next_ms((created_ms, time_ms), purchases, memory, customer_hash),
             memory.pending_ms or NEVER_MS,
         )
+        if self._has_occasions:
+            person = Person(created_ms, time_ms, 0, 0, record.traits, record.consent, record.voice)
+            decided_ms = decided_until_ms(rest_ms, next_ms, as_of_ms)
+            due_ms = deadlines.occasions_ms(customer_id, customer_hash, person, purchases, memory, decided_ms, due_ms)
         if offset >= 0:
             stamps[topic] = offset
         if own_day != last_day or not active:

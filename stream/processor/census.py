@@ -8,11 +8,12 @@ from stream.config import Settings
 from stream.events.instants import DAY_MS, to_text
 from stream.events.money import EXPONENT_OF
 from stream.outcome import Outcome
+from stream.segments.lifecycle import stage_of
 from stream.segments.named import PROSPECTS, segment_of
 from stream.segments.population import Histograms, Thresholds
-from stream.segments.tiers import PROSPECT, tier_of, why
+from stream.segments.tiers import HIGH_MONETARY, PROSPECT, missing, tier_of, why
 from stream.state.memory import Population
-from stream.state.profile import Standing
+from stream.state.profile import Outlook, Profile, Standing
 from stream.state.purchases import Purchases
 
 _PROSPECT = Standing(PROSPECT, PROSPECTS)
@@ -45,6 +46,14 @@ class Census:
             return Standing(tier)
         r, f, m = self.thresholds.scores(day - recency, frequency, monetary_minor)
         return Standing(tier, segment_of(r, f, m), r, f, m)
+
+    def outlook(self, profile: Profile) -> Outlook:
+        """Stage of life and what the tier above asks for."""
+        purchases = profile.purchases
+        frequency = profile.frequency_365d
+        recency = profile.recency_days if profile.bought else None
+        lacks = missing(profile.tier, frequency, profile.monetary_365d_minor, HIGH_MONETARY * self._major)
+        return Outlook(stage_of(recency, purchases.cycle_days, purchases.gaps, frequency), *lacks)
 
     def count(
         self,

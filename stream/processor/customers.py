@@ -22,7 +22,10 @@ from stream.events.kinds import (
     CartAdded,
     CartRemoved,
     CartViewed,
+    ComplaintOpened,
+    ComplaintResolved,
     Event,
+    Identified,
     Purchase,
     Refund,
 )
@@ -32,6 +35,7 @@ from stream.processor.census import Census
 from stream.processor.deadlines import Deadlines
 from stream.processor.residents import UNKNOWN_MS, Resident
 from stream.processor.scoring import Scorer
+from stream.rules.occasions import decided_until_ms
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS
 from stream.state.memory import Memory
@@ -52,11 +56,14 @@ class _Kind(NamedTuple):
     cart: bool
     asked: bool
     """A rule is triggered by it, or a journey may wait for it."""
+    moves_occasions: bool
+    """What it says of the person may move when calendars and complaints make something due."""
 
 
 _CHANGED = Applied.CHANGED
 """Names of this module are found three times as fast as members of an `enum.Enum`."""
 _ORDERS = (Purchase, Refund, Cancellation)
+_COMPLAINTS = (ComplaintOpened, ComplaintResolved)
 _CARTS = (Purchase, CartAdded, CartRemoved, CartViewed)
 
 
@@ -83,19 +90,30 @@ class CustomerWork:
         self.deadlines = Deadlines(self._settings, rules)
         self.timed_by = timed_by(rules, self._settings)
         """What the due instants of this shop depend on besides the customer."""
+        occasions = self.deadlines.schedule.occasions
         self._kinds = {
             kind: _Kind(
                 orders=issubclass(kind, _ORDERS),
                 purchase=issubclass(kind, Purchase),
                 cart=issubclass(kind, _CARTS),
                 asked=kind.kind in rules.on_event or kind.kind in rules.awaited,
+                moves_occasions=(occasions.by_traits and issubclass(kind, Identified))
+                or (occasions.by_complaints and issubclass(kind, _COMPLAINTS)),
             )
             for kind in KINDS
         }
 
     def profile(self, resident: Resident, as_of_ms: int) -> Profile:
         """The customer as of an instant, with tier, segment and scores."""
-        return Profile(resident.id, resident.customer, as_of_ms, resident.bought, self._judge)
+        return Profile(resident.id, resident.customer, as_of_ms, resident.bought, self._judge, self.census.outlook)
+
+    def may_answer(self, event: Event) -> bool:
+        """Whether a rule may answer an event, as far as the event itself tells."""
+        return self.engine.may_answer(event, None)
+
+    def is_told_by_event(self, kind: str) -> bool:
+        """Whether `may_answer` tells most events of a kind apart."""
+        return self.engine.is_told_by_event(kind)
 
     def refused(self, resident: Resident, event: Event) -> None:
         """An event was not taken. Looking at it may have moved what waits in the order book, nothing else."""
@@ -109,7 +127,7 @@ class CustomerWork:
 
         Returns when something about the customer is due next, 0 for never.
         """
-        orders, is_purchase, moves_cart, asked = self._kinds[type(event)]
+        orders, is_purchase, moves_cart, asked, moves_occasions = self._kinds[type(event)]
         time_ms = event.time_ms
         as_of_ms = max(now_ms, time_ms)
         customer = resident.customer
@@ -153,6 +171,7 @@ class CustomerWork:
             and as_of_ms >= resident.as_of_ms
             and resident.created_ms == customer.person.created_ms
             and not self.deadlines.by_activity
+            and not moves_occasions
         ):
             if not (
                 orders or moves_cart or (resident.cart_due_ms and resident.forgotten_ms != customer.messages.floor_ms)
@@ -168,6 +187,7 @@ class CustomerWork:
         memory = resident.customer.memory
         profile = self.profile(resident, now_ms)
         customer_hash = resident.hash
+        decided_ms = decided_until_ms(resident.customer.rest_due_ms, resident.customer.next_due_ms, now_ms)
         visited_ms = memory.grid_ms
         held_until_ms = self._held_until_ms(memory)
         if now_ms >= held_until_ms:
@@ -183,7 +203,7 @@ class CustomerWork:
             self._count(profile, out)
             self._alert(case, out)
             review_ms = self.deadlines.review_ms(purchases, memory, customer_hash)
-        timers, timer_ms, cart_ms = self.deadlines.schedule.due(profile, memory, customer_hash, now_ms)
+        timers, timer_ms, cart_ms = self.deadlines.schedule.due(profile, memory, customer_hash, now_ms, decided_ms)
         if timers:
             out.telemetry.timer_delay_ms.extend([now_ms - timer.due_ms for timer in timers])
             self._publish(self.engine.on_due(case, timers), out)
@@ -271,9 +291,16 @@ class CustomerWork:
         return resident.due_ms
 
     def _orders_due_ms(self, resident: Resident, profile: Profile) -> int:
-        """When something that hangs on the customer's purchases is due."""
+        """When something that hangs on the customer's purchases or on occasions is due."""
         memory = resident.customer.memory
-        return self.deadlines.on_orders_ms(profile.purchases, memory, resident.hash, self._held_until_ms(memory))
+        orders_ms = self.deadlines.on_orders_ms(profile.purchases, memory, resident.hash, self._held_until_ms(memory))
+        if not self.deadlines.schedule.occasions.any:
+            return orders_ms
+        customer = resident.customer
+        decided_ms = decided_until_ms(customer.rest_due_ms, customer.next_due_ms, profile.as_of_ms)
+        return self.deadlines.occasions_ms(
+            resident.id, resident.hash, customer.person, profile.purchases, memory, decided_ms, orders_ms
+        )
 
     def _ask_rules(self, case: Case, event: Event, record: Record, now_ms: int, out: Outcome) -> None:
         decisions = self.engine.on_event(case, event, lambda: _cause(event, record))
@@ -338,7 +365,13 @@ _TIMING = 1
 
 def timed_by(rules: RuleSet, settings: Settings) -> int:
     """Never 0, which stands for none."""
-    timing: tuple[object, ...] = (_TIMING, rules.version, settings.timer_spread_ms, settings.churn_horizon_days)
+    timing: tuple[object, ...] = (
+        _TIMING,
+        rules.version,
+        settings.timer_spread_ms,
+        settings.churn_horizon_days,
+        settings.time_zone,
+    )
     if rules.live_from_ms:
         timing += (sorted(rules.live_from_ms.items()),)
     return crc32(repr(timing).encode()) or 1

@@ -8,8 +8,9 @@ from stream.churn.calendar import interest_ms, next_grid_ms, period_ms
 from stream.config import Settings
 from stream.events.instants import DAY_MS
 from stream.rules.rule import RuleSet
-from stream.rules.schedule import NEVER_MS, Fired, Schedule
+from stream.rules.schedule import NEVER_MS, Fired, Known, Schedule
 from stream.segments.reviews import next_review_ms
+from stream.state.person import Person
 from stream.state.purchases import Purchases
 
 
@@ -56,6 +57,22 @@ class Deadlines:
         review_ms = self.review_ms(purchases, memory, customer_hash)
         grid_ms = self.grid_ms(purchases, memory, customer_hash)
         return min(timer_ms, review_ms, max(held_until_ms, grid_ms))
+
+    def occasions_ms(
+        self,
+        customer_id: str,
+        customer_hash: int,
+        person: Person,
+        purchases: Purchases,
+        memory: Decided,
+        decided_ms: int,
+        before_ms: int,
+    ) -> int:
+        """When a calendar or a complaint makes something due, if before an instant; else that instant. ``decided_ms`` is
+        `stream.rules.occasions.decided_until_ms`."""
+        occasions = self.schedule.occasions
+        known = Known(customer_id, customer_hash, person, purchases.first_ms, purchases.last_ms, occasions.shop_zone)
+        return occasions.next_ms(known, memory, decided_ms, before_ms)
 
     def review_ms(self, purchases: Purchases, memory: Decided, customer_hash: int) -> int:
         """When tier and score are looked at again; `NEVER_MS` for never."""

@@ -37,6 +37,7 @@ __all__ = ["Condition", "ConditionError", "InvalidCondition", "Matched", "compil
 
 Closure: TypeAlias = Callable[[Any, Any, Any], Any]
 Holds: TypeAlias = Callable[[Any, Any, Any], bool]
+_Pick: TypeAlias = Callable[..., int]
 Explains: TypeAlias = "Callable[[Any, Any, Any], list[Matched]]"
 
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -62,6 +63,7 @@ class Condition:
         variables: names of the variables it reads, such as ``churn.probability``.
         at_least: whole numbers that variables must reach, or it can't hold; who knows better is asked first, and mostly
             nothing else then.
+        at_most: the same for what they must not exceed.
 
     >>> from types import SimpleNamespace as Facts
     >>> condition = compile_condition("customer.cart_open && customer.cart_value_minor / 100 >= 50")
@@ -73,12 +75,14 @@ class Condition:
     {'customer.views_of_product': 6}
     """
 
-    __slots__ = ("_explain", "at_least", "holds", "text", "variables")
+    __slots__ = ("_explain", "_expression", "at_least", "at_most", "holds", "text", "variables")
 
     def __init__(self, text: str, expression: Expression) -> None:
         self.text = text
         self.variables = frozenset(_variables(expression))
-        self.at_least = _at_least(expression)
+        self._expression = expression
+        self.at_least = _bounds(expression, ">", max, min)
+        self.at_most = _bounds(expression, "<", min, max)
         self.holds: Holds = _closure(expression)
         self._explain = _explainer(expression)
 
@@ -90,6 +94,23 @@ class Condition:
 
     def __hash__(self) -> int:
         return hash(self.text)
+
+    def part(self, known: frozenset[str]) -> Holds | None:
+        """Those of its top-level ``&&`` parts that read none but these variables, as `holds`; ``None``: there are none.
+
+        Where they are false, the whole can't hold.
+
+        >>> from types import SimpleNamespace as Facts
+        >>> told = compile_condition("event.nps > 8 && customer.cart_open").part(frozenset(("event.nps",)))
+        >>> told(None, Facts(nps=9), None), told(None, Facts(nps=5), None)
+        (True, False)
+        """
+        whole = self._expression
+        parts = whole.parts if isinstance(whole, Logic) and not whole.decisive else (whole,)
+        fit = tuple(part for part in parts if (read := set(_variables(part))) and read <= known)
+        if not fit:
+            return None
+        return _closure(fit[0] if len(fit) == 1 else Logic(type="bool", text=self.text, decisive=False, parts=fit))
 
     def matched(self, customer: Any, event: Any, churn: Any) -> list[Matched]:
         """Why the condition holds: its top-level ``&&`` parts, and of an ``||`` the sides that are true.
@@ -135,24 +156,26 @@ def _variables(expression: Expression) -> list[str]:
     return [name for part in parts for name in _variables(part)]
 
 
-def _at_least(expression: Expression) -> dict[str, int]:
+def _bounds(expression: Expression, way: str, both: _Pick, either: _Pick) -> dict[str, int]:
+    """What variables must reach (``way`` is ``>``) or not exceed (``<``); ``both`` and ``either`` pick of two bounds."""
     match expression:
         case Logic(decisive=False):
             # Errors of other parts don't matter: one part that is false makes the whole false.
             found: dict[str, int] = {}
             for part in expression.parts:
-                for name, least in _at_least(part).items():
-                    found[name] = max(least, found.get(name, least))
+                for name, bound in _bounds(part, way, both, either).items():
+                    found[name] = both(bound, found.get(name, bound))
             return found
         case Logic(decisive=True):
-            sides = [_at_least(part) for part in expression.parts]
+            sides = [_bounds(part, way, both, either) for part in expression.parts]
             common = set(sides[0]).intersection(*sides[1:])
-            return {name: min(side[name] for side in sides) for name in sorted(common)}
+            return {name: either(*[side[name] for side in sides]) for name in sorted(common)}
         case Operation(name=">" | ">=" | "<" | "<=" | "==" as name, arguments=(left, right)):
             if isinstance(left, Constant):
                 name, left, right = _FLIPPED[name], right, left
-            if isinstance(left, Read) and isinstance(right, Constant) and left.type == "int" and name[0] != "<":
-                return {left.text: int(right.value) + (name == ">")}
+            if isinstance(left, Read) and isinstance(right, Constant) and left.type == "int" and name[0] in (way, "="):
+                beyond = 0 if name != way else 1 if way == ">" else -1
+                return {left.text: int(right.value) + beyond}
             return {}
         case _:
             return {}

@@ -38,6 +38,10 @@ def _refund(event: kinds.Refund) -> EventFacts:
     return EventFacts(kind=event.kind, order_id=event.order_id, revenue_minor=amount, channel=event.channel)
 
 
+def _activity(event: kinds.Activity) -> EventFacts:
+    return EventFacts(kind=event.kind, channel=event.channel, name=event.name)
+
+
 def _cancellation(event: kinds.Cancellation) -> EventFacts:
     return EventFacts(kind=event.kind, order_id=event.order_id, channel=event.channel)
 
@@ -86,6 +90,7 @@ _FACTS: dict[type[Event], Callable[[Any], EventFacts]] = {
     kinds.OrderUpdated: _purchase,
     kinds.Refund: _refund,
     kinds.Cancellation: _cancellation,
+    kinds.Activity: _activity,
     kinds.ProductViewed: _viewed,
     kinds.CartAdded: _cart_changed,
     kinds.CartRemoved: _cart_changed,

@@ -27,6 +27,13 @@ from stream.rules.vocabulary import EVENT_KINDS
 
 _TAKEN: Final = frozenset((CONTROL, DEFAULT))
 _ALWAYS: Final = "true"
+_CALENDARS: Final = frozenset(("date", "festival", "every"))
+_OF_CALENDARS: Final[Mapping[str, frozenset[str]]] = {
+    "at": _CALENDARS,
+    "day": frozenset(("every",)),
+    "before": frozenset(("date", "festival")),
+}
+"""Keys that belong to some of the calendar triggers."""
 _DEFAULT_SPREAD_MS: Final[int] = Settings().timer_spread_ms
 
 
@@ -112,6 +119,10 @@ class _File:
         """Note a mistake at the value of a path."""
         self.found.append(Mistake(self.document.value_at(tuple(path)), message, str(offending), suggestion))
 
+    def key_mistake(self, path: tuple[str | int, ...], message: str) -> None:
+        """Note a mistake at a key."""
+        self.found.append(Mistake(self.document.key_at(path), message, str(path[-1])))
+
     def problems(self) -> list[str]:
         """All mistakes in the order of the file, one line each."""
         lines = []
@@ -162,7 +173,7 @@ class _File:
         when = self._mapping("when")
         event = when.get("event")
         if event is None:
-            return [] if when.keys() & {"since", "before", "alert"} else None
+            return [] if when.keys() & {"since", "before", "alert", *_CALENDARS} else None
         kinds = event if isinstance(event, list) else [event]
         return kinds if kinds and all(kind in EVENT_KINDS for kind in kinds) else None
 
@@ -170,20 +181,36 @@ class _File:
         when = self._mapping("when")
         spread, expires = when.get("spread"), self.data.get("expires_after")
         if spread is not None and when.keys() & {"event", "alert"}:
-            self.mistake(("when", "spread"), "only silences and expected moments can be spread", spread)
+            self.mistake(("when", "spread"), "what answers an event or an alert can't be spread", spread)
+        self._check_calendar(when)
         if not is_duration(expires):
             return
         distance = when.get("after", when.get("before"))
         if is_duration(spread):
             spread_ms = duration_ms(str(spread))
         else:
-            spread_ms = _DEFAULT_SPREAD_MS if is_duration(distance) and duration_ms(str(distance)) >= DAY_MS else 0
+            by_days = is_duration(distance) and duration_ms(str(distance)) >= DAY_MS
+            spread_ms = _DEFAULT_SPREAD_MS if by_days or when.keys() & _CALENDARS else 0
         if duration_ms(str(expires)) <= spread_ms:
             shown = spread if is_duration(spread) else "1h, the default for triggers that count in days"
             self.mistake(("expires_after",), f"expires before all of it has fired (spread over {shown})", expires)
         before = when.get("before")
         if is_duration(before) and duration_ms(str(expires)) > duration_ms(str(before)):
             self.mistake(("expires_after",), f"would still be sent after the moment it comes {before} before", expires)
+
+    def _check_calendar(self, when: Mapping[str, Any]) -> None:
+        calendars = when.keys() & _CALENDARS
+        before, spread = when.get("before"), when.get("spread")
+        if before is not None and not calendars and "until" not in when:
+            self.key_mistake(("when", "before"), "needs `until:`, `date:` or `festival:` beside it")
+        for key, owners in _OF_CALENDARS.items():
+            if key in when and not calendars & owners and (calendars or key != "before"):
+                wanted = " or ".join(f"`{owner}:`" for owner in sorted(owners))
+                self.key_mistake(("when", key), f"goes with {wanted} only")
+        if calendars and is_duration(before) and duration_ms(str(before)) % DAY_MS:
+            self.mistake(("when", "before"), "a calendar counts in whole days, such as 3d or 2w", before)
+        if calendars and is_duration(spread) and duration_ms(str(spread)) > DAY_MS:
+            self.mistake(("when", "spread"), "would go on into another day; at most 1d", spread)
 
     def _check_offer(self, path: tuple[str | int, ...]) -> None:
         then: Any = self.data

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from stream.rules.festivals import FESTIVALS
 from stream.rules.loader import load_rules
-from stream.rules.rule import Before, OnAlert, Rule, Since
-from stream.rules.rule_file import duration_text
-from stream.rules.vocabulary import ANCHORS, EVENT_KINDS, VARIABLES
+from stream.rules.rule import Before, Calendar, Every, OnAlert, OnDate, OnEvent, Rule, Since
+from stream.rules.rule_file import duration_text, minute_text
+from stream.rules.vocabulary import ANCHORS, DATES, EVENT_KINDS, VARIABLES
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
@@ -50,6 +51,16 @@ def anchors() -> str:
     return _table(("Anchor", "Meaning"), ((f"`{name}`", meaning) for name, meaning in ANCHORS.items()))
 
 
+def dates() -> str:
+    """The days of a customer's own."""
+    return _table(("Date", "Comes"), ((f"`{name}`", meaning) for name, meaning in DATES.items()))
+
+
+def festivals() -> str:
+    """The days of everybody."""
+    return _table(("Festival", "Day"), ((f"`{name}`", meaning) for name, meaning in FESTIVALS.items()))
+
+
 def library() -> str:
     """The rules that come with Winback, most important first."""
     rules = sorted(load_rules().rules, key=lambda rule: (-rule.priority, rule.id))
@@ -74,6 +85,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "variables": variables,
     "events": events,
     "anchors": anchors,
+    "dates": dates,
+    "festivals": festivals,
     "library": library,
 }
 """Generated blocks by name."""
@@ -87,7 +100,23 @@ def _asked(rule: Rule) -> str:
         return f"{duration_text(trigger.before_ms)} before `{trigger.target}`"
     if isinstance(trigger, OnAlert):
         return f"`{trigger.alert}` alert"
-    return " or ".join(f"`{kind}`" for kind in trigger.kinds)
+    if isinstance(trigger, OnEvent):
+        return " or ".join(f"`{kind}`" for kind in trigger.kinds)
+    return when_in_calendar(trigger, "`{}`")
+
+
+def when_in_calendar(trigger: Calendar, word: str = "{}") -> str:
+    """A day of the calendar in words; each name of the rule language is put into ``word``.
+
+    >>> when_in_calendar(OnFestival(("christmas", "easter"), 7, 600))
+    '7d before christmas or easter at 10:00'
+    """
+    at = f"at {minute_text(trigger.minute)}"
+    if isinstance(trigger, Every):
+        return f"every {word.format(trigger.period)} on day {trigger.day} {at}"
+    names = (trigger.date,) if isinstance(trigger, OnDate) else trigger.festivals
+    where = f"{trigger.before_days}d before" if trigger.before_days else "on"
+    return f"{where} {' or '.join(word.format(name) for name in names)} {at}"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

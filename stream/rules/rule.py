@@ -13,7 +13,7 @@ from stream.rules.condition import Condition, compile_condition
 from stream.rules.experiment import NO_EXPERIMENT, Experiment
 from stream.rules.journey import Journey
 from stream.rules.offer import Offer
-from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, EventKind, Target
+from stream.rules.vocabulary import ActionKind, AlertKind, Anchor, Channel, Date, EventKind, Festival, Period, Target
 
 DAY_MS: Final = 86_400_000
 
@@ -50,10 +50,38 @@ class OnAlert(msgspec.Struct, frozen=True, tag=True):
     alert: AlertKind
 
 
-Trigger: TypeAlias = OnEvent | Since | Before | OnAlert
+class OnDate(msgspec.Struct, frozen=True, tag=True):
+    """The rule is asked on a day of the customer's own, or ``before_days`` before it, at a minute of the local day."""
+
+    date: Date
+    before_days: int
+    minute: int
+    spread_ms: int | None = None
 
 
-def spread_default(trigger: Since | Before, day_scale_ms: int) -> int:
+class OnFestival(msgspec.Struct, frozen=True, tag=True):
+    """The rule is asked on festivals, or ``before_days`` before them, at a minute of the customer's day."""
+
+    festivals: tuple[Festival, ...]
+    before_days: int
+    minute: int
+    spread_ms: int | None = None
+
+
+class Every(msgspec.Struct, frozen=True, tag=True):
+    """The rule is asked once in a month or quarter, on a day of (its first) month, at a minute of the customer's day."""
+
+    period: Period
+    day: int
+    minute: int
+    spread_ms: int | None = None
+
+
+Calendar: TypeAlias = OnDate | OnFestival | Every
+Trigger: TypeAlias = OnEvent | Since | Before | OnAlert | Calendar
+
+
+def spread_default(trigger: Since | Before | Calendar, day_scale_ms: int) -> int:
     """The window to spread firings over, in ms; ``day_scale_ms`` is the setting for triggers that count in days.
 
     >>> spread_default(Since("last_purchase", 60 * DAY_MS), 3_600_000)
@@ -63,6 +91,8 @@ def spread_default(trigger: Since | Before, day_scale_ms: int) -> int:
     """
     if trigger.spread_ms is not None:
         return trigger.spread_ms
+    if isinstance(trigger, Calendar):
+        return day_scale_ms
     distance = trigger.after_ms if isinstance(trigger, Since) else trigger.before_ms
     return day_scale_ms if distance >= DAY_MS else 0
 

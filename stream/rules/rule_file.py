@@ -13,30 +13,37 @@ from stream.rules.condition import Condition
 from stream.rules.experiment import MOST_VARIANTS, Choose, Experiment, Variant
 from stream.rules.journey import MOST_STEPS, Journey
 from stream.rules.offer import Offer
-from stream.rules.rule import Before, OnAlert, OnEvent, Rule, Since, Trigger
+from stream.rules.rule import DAY_MS, Before, Every, OnAlert, OnDate, OnEvent, OnFestival, Rule, Since, Trigger
 from stream.rules.vocabulary import (
     ActionKind,
     AlertKind,
     Anchor,
     Channel,
+    Date,
     EventKind,
+    Festival,
     OfferKind,
+    Period,
     Purpose,
     Status,
     Target,
 )
 
+DEFAULT_AT: Final = "10:00"
+"""When calendars ask: late enough not to wake anybody, early enough to be of use on the day."""
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = r"^[1-9][0-9]{0,4}[smhdw]$"
+_TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 _WORDS = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
 Duration = Annotated[str, Meta(pattern=_DURATION, title="a duration such as 90s, 15m, 2h, 3d or 2w")]
+TimeOfDay = Annotated[str, Meta(pattern=_TIME_OF_DAY, title="a time of day such as 09:30")]
 Words = Annotated[str, Meta(pattern=_WORDS, max_length=64, title="lower-case words joined by dashes")]
 Sentence = Annotated[str, Meta(min_length=1, max_length=300, title="one sentence")]
 
 
 class When(msgspec.Struct, forbid_unknown_fields=True):
-    """What makes Winback ask the rule: exactly one of an event, a silence, a time before, an alert."""
+    """What makes Winback ask the rule: exactly one of an event, a silence, a time before, an alert, a day of the calendar."""
 
     event: (
         Annotated[
@@ -47,13 +54,36 @@ class When(msgspec.Struct, forbid_unknown_fields=True):
     ) = UNSET
     since: Annotated[Anchor, Meta(description="ask when nothing newer has happened since this…")] | UnsetType = UNSET
     after: Annotated[Duration, Meta(description="…for this long")] | UnsetType = UNSET
-    before: Annotated[Duration, Meta(description="ask this long before…")] | UnsetType = UNSET
+    before: (
+        Annotated[Duration, Meta(description="ask this long before… (of date and festival: whole days)")] | UnsetType
+    ) = UNSET
     until: Annotated[Target, Meta(description="…this is expected of the customer")] | UnsetType = UNSET
     alert: Annotated[AlertKind, Meta(description="ask when this alert is raised")] | UnsetType = UNSET
+    date: Annotated[Date, Meta(description="ask on this day of the customer's own")] | UnsetType = UNSET
+    festival: (
+        Annotated[
+            Festival | Annotated[list[Festival], Meta(min_length=1)],
+            Meta(description="ask on this festival, or on each of these"),
+        ]
+        | UnsetType
+    ) = UNSET
+    every: Annotated[Period, Meta(description="ask once in each, as long as the condition holds")] | UnsetType = UNSET
+    day: (
+        Annotated[
+            int, Meta(ge=1, le=28, description="on this day of the month (of the quarter's first); 1 unless said")
+        ]
+        | UnsetType
+    ) = UNSET
+    at: (
+        Annotated[
+            TimeOfDay, Meta(description="at this time of the customer's day (date, festival, every); 10:00 unless said")
+        ]
+        | UnsetType
+    ) = UNSET
     spread: (
         Annotated[
             Duration,
-            Meta(description="spread what falls due together over this window, by customer (since and before only)"),
+            Meta(description="spread what falls due together over this window, by customer (not for event and alert)"),
         ]
         | UnsetType
     ) = UNSET
@@ -229,6 +259,26 @@ def is_duration(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(_DURATION.strip("^$"), value))
 
 
+def is_time_of_day(value: object) -> bool:
+    """Whether a value of a file can be given to `minute_of`."""
+    return isinstance(value, str) and bool(re.fullmatch(_TIME_OF_DAY.strip("^$"), value))
+
+
+def minute_of(text: str) -> int:
+    """Minutes since midnight.
+
+    >>> minute_of("09:30")
+    570
+    """
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def minute_text(minute: int) -> str:
+    """As a rule file would have it."""
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
 def is_words(value: str) -> bool:
     """Whether a text can be an id: lower-case words joined by dashes."""
     return bool(re.fullmatch(_WORDS.strip("^$"), value))
@@ -239,9 +289,18 @@ def rule_schema() -> dict[str, Any]:
     (reference,), definitions = msgspec.json.schema_components([RuleFile], ref_template="#/$defs/{name}")
     when = definitions["When"]
     when["oneOf"] = [
-        {"required": [*names]} for names in (("event",), ("since", "after"), ("before", "until"), ("alert",))
+        {"required": [*names]}
+        for names in (
+            ("event",),
+            ("since", "after"),
+            ("before", "until"),
+            ("alert",),
+            ("date",),
+            ("festival",),
+            ("every",),
+        )
     ]
-    when["dependentRequired"] = {"since": ["after"], "after": ["since"], "before": ["until"], "until": ["before"]}
+    when["dependentRequired"] = {"since": ["after"], "after": ["since"], "until": ["before"]}
     step = definitions["StepForm"]
     step["oneOf"] = [{"required": [name]} for name in ("send", "wait", "wait_for", "branch")]
     step["dependentRequired"] = {"wait_for": ["within"], "within": ["wait_for"]}
@@ -323,6 +382,15 @@ def _trigger(when: When) -> Trigger:
         return Before(when.until, duration_ms(when.before), spread_ms)
     if when.alert:
         return OnAlert(when.alert)
+    before_days = duration_ms(when.before) // DAY_MS if when.before else 0
+    minute = minute_of(when.at or DEFAULT_AT)
+    if when.date:
+        return OnDate(when.date, before_days, minute, spread_ms)
+    if when.festival:
+        festivals: Sequence[Festival] = when.festival if isinstance(when.festival, list) else [when.festival]
+        return OnFestival(tuple(dict.fromkeys(festivals)), before_days, minute, spread_ms)
+    if when.every:
+        return Every(when.every, when.day or 1, minute, spread_ms)
     raise AssertionError("the schema lets no other trigger pass")
 
 

@@ -9,26 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-import msgspec
-
 from stream.config import Settings
 from stream.events.hashing import hash64
 from stream.events.instants import DAY_MS
+from stream.rules.occasions import NEVER_MS, Due, Fired, Known, Occasions, complaint_name
 from stream.rules.rule import Before, Rule, RuleSet, Since, spread_default
 from stream.state.memory import Memory
 from stream.state.profile import Profile
 
-
-class Due(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A timer of one rule for one customer; ordered by (due, rule) as SEMANTICS orders what is due together."""
-
-    due_ms: int
-    rule_id: str
-    occurrence: str
-
-
-NEVER_MS = 1 << 62
-"""Stands for "never" where the earliest of several instants is wanted."""
+__all__ = ["NEVER_MS", "Due", "Fired", "Known", "Schedule", "Timers", "occurrence"]
 
 _Timer = tuple[int, str, int, int, int, int]
 """(which of the anchors, rule id, distance from the anchor in ms, spread in ms, hash of the rule id, from when on it is live)"""
@@ -36,18 +25,6 @@ _Timer = tuple[int, str, int, int, int, int]
 ON_ORDERS = ("last_purchase", "first_purchase", "expected_purchase")
 ON_PERSON = ("profile_created", "last_activity")
 ON_CART = ("cart_changed",)
-
-
-class Fired(Protocol):
-    """What the schedule needs of the decisions about a customer; see `stream.state.memory.Memory`."""
-
-    @property
-    def fired(self) -> dict[str, tuple[str, int]]:
-        """Timer rule id → (last occurrence decided, when it was due)."""
-
-    @property
-    def history_until_ms(self) -> int:
-        """Up to when timers never fire."""
 
 
 class Ordered(Protocol):
@@ -110,7 +87,7 @@ class Schedule:
         for rule in rules.rules:
             trigger = rule.trigger
             name: str
-            if isinstance(trigger, Since):
+            if isinstance(trigger, Since) and trigger.anchor in _ANCHORS:
                 name, offset_ms = trigger.anchor, trigger.after_ms
             elif isinstance(trigger, Before):
                 name, offset_ms = trigger.target, -trigger.before_ms
@@ -123,10 +100,15 @@ class Schedule:
         self.on_orders = _timers_on(ON_ORDERS, timers)
         self.on_person = _timers_on(ON_PERSON, timers)
         self.on_cart = _timers_on(ON_CART, timers)
+        self.occasions = Occasions(rules, settings)
 
-    def due(self, profile: Profile, memory: Memory, customer_hash: int, until_ms: int) -> tuple[list[Due], int, int]:
+    def due(
+        self, profile: Profile, memory: Memory, customer_hash: int, until_ms: int, decided_ms: int
+    ) -> tuple[list[Due], int, int]:
         """Every occurrence that is still to be decided and due by an instant, earliest first; when the next one after these
         is due that doesn't hang on the cart; and when the cart's next one is, if that is sooner. `NEVER_MS`: there is none.
+
+        ``decided_ms`` is `stream.rules.occasions.decided_until_ms`.
         """
         found: list[Due] = []
         next_ms = cart_ms = NEVER_MS
@@ -165,6 +147,18 @@ class Schedule:
                 cart_ms = min(cart_ms, due_ms)
             else:
                 next_ms = due_ms
+        if self.occasions.any:
+            known = Known(
+                profile.customer_id,
+                customer_hash,
+                person,
+                purchases.first_ms,
+                purchases.last_ms,
+                self.occasions.shop_zone,
+            )
+            dues, occasion_ms = self.occasions.due(known, memory, decided_ms, until_ms)
+            found += dues
+            next_ms = min(next_ms, occasion_ms)
         found.sort()
         return found, next_ms, cart_ms
 
@@ -196,6 +190,8 @@ def is_current(rule: Rule, name: str, profile: Profile) -> bool:
         anchor = trigger.target
     else:
         return True
+    if anchor == "complaint_opened":
+        return name in map(complaint_name, profile.customer.person.open_complaints())
     if anchor == "cart_changed":
         return profile.cart_open and occurrence(anchor, profile.cart_changed_ms, profile) == name
     return occurrence(anchor, profile.last_activity_ms, profile) == name

@@ -21,7 +21,7 @@ _TYPE_NAMES: Final = {
     "boolean": "true or false",
 }
 _STEPS: Final = "`send`; `wait`; `wait_for` with `within`; `branch`"
-_TRIGGERS: Final = "`event`; `since` with `after`; `before` with `until`; `alert`"
+_TRIGGERS: Final = "`event`; `since` with `after`; `before` with `until`; `alert`; `date`; `festival`; `every`"
 
 
 def misshapen(document: Document) -> list[Mistake]:
@@ -88,7 +88,7 @@ def _half_a_rule(value: Any, schema: Any, document: Document) -> Iterable[Mistak
 
 def _is_half_a_trigger(when: dict[str, Any]) -> bool:
     """Whether only the other half of one trigger is missing, which another message says better."""
-    halves = when.keys() - {"spread"}
+    halves = when.keys() - {"spread", "at", "day"}
     return len(halves) == 1 and not halves.isdisjoint({"since", "after", "before", "until"})
 
 

@@ -13,6 +13,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from stream.segments.lifecycle import STAGES
 from stream.segments.named import SEGMENTS
 from stream.segments.tiers import TIERS
 
@@ -39,11 +40,44 @@ EventKind = Literal[
 ]
 """What can happen; `Order Completed` of the Segment vocabulary is ``purchase`` here, and so on."""
 
-Anchor = Literal["first_purchase", "last_purchase", "last_activity", "cart_changed", "profile_created"]
+Anchor = Literal[
+    "first_purchase", "last_purchase", "last_activity", "cart_changed", "profile_created", "complaint_opened"
+]
 """The moments a silence is counted from. A newer moment starts the silence anew, so the old one never ends."""
 
 Target = Literal["expected_purchase"]
 """The moments a rule can come before."""
+
+Date = Literal["birthday", "first_purchase_anniversary", "profile_created_anniversary", "membership_expiry"]
+"""The days of a customer's own that a rule can come on or before."""
+
+Festival = Literal[
+    "new-year",
+    "spring-festival",
+    "lantern-festival",
+    "valentines",
+    "womens-day",
+    "easter",
+    "mothers-day",
+    "fathers-day",
+    "dragon-boat",
+    "mid-year-sale",
+    "qixi",
+    "mid-autumn",
+    "national-day-china",
+    "double-ninth",
+    "halloween",
+    "singles-day",
+    "thanksgiving",
+    "black-friday",
+    "cyber-monday",
+    "double-twelve",
+    "christmas",
+]
+"""The days of everybody that a rule can come on or before; `stream.rules.festivals` knows when they are."""
+
+Period = Literal["month", "quarter"]
+"""How often a rule can be asked for as long as its condition holds."""
 
 AlertKind = Literal["churn"]
 """The alerts a rule can answer."""
@@ -70,9 +104,20 @@ ANCHORS: Final[Mapping[Anchor, str]] = MappingProxyType(
         "last_activity": "the latest event that the customer caused",
         "cart_changed": "the latest change of the cart, as long as something lies in it",
         "profile_created": "the first event of any kind under this customer id, be it a sign-up or a purchase",
+        "complaint_opened": "each complaint, as long as it is open",
     }
 )
 """What each anchor means."""
+
+DATES: Final[Mapping[Date, str]] = MappingProxyType(
+    {
+        "birthday": "every year, from the trait `birthday`; of 29 February on the 28th in other years",
+        "first_purchase_anniversary": "every year from the first on, the day of the earliest purchase that counts",
+        "profile_created_anniversary": "every year from the first on, the day of the first event under this customer id",
+        "membership_expiry": "once, from the trait `membership_expires`",
+    }
+)
+"""What each date means."""
 
 EVENT_KINDS: Final[tuple[str, ...]] = get_args(EventKind)
 
@@ -127,6 +172,7 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     store: str = ""
     coupon: str = ""
     discount_minor: int = 0
+    name: str = ""
 
 
 class ChurnFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -161,6 +207,7 @@ _ROWS: Final = (
     _v("customer.bought", "bool", "", "has at least one purchase that was not cancelled"),
     _v("customer.recency_days", "int", "days", "since the last purchase (1000000: never)"),
     _v("customer.tenure_days", "int", "days", "since the first purchase (0: none)"),
+    _v("customer.lifecycle", "string", "", "stage of life as a customer, see below", among=STAGES),
     _v("customer.frequency_7d", "int", "orders", "purchases in the last 7 days"),
     _v("customer.frequency_30d", "int", "orders", "purchases in the last 30 days"),
     _v("customer.frequency_90d", "int", "orders", "purchases in the last 90 days"),
@@ -171,6 +218,12 @@ _ROWS: Final = (
     _v("customer.monetary_365d_minor", "int", "minor units", "spent in the last 365 days"),
     _v("customer.lifetime_frequency", "int", "orders", "purchases ever"),
     _v("customer.lifetime_monetary_minor", "int", "minor units", "spent ever"),
+    _v(
+        "customer.average_order_minor",
+        "int",
+        "minor units",
+        "own price band: what an order was worth on average, of all ever (0: none)",
+    ),
     _v(
         "customer.refunds_365d", "int", "orders", "orders of the last 365 days cancelled or refunded, wholly or in part"
     ),
@@ -211,13 +264,30 @@ _ROWS: Final = (
     _v("customer.last_nps", "int", "0–10", "latest answer to “would you recommend us” (-1: none)", low=-1, high=10),
     _v("customer.last_rating", "double", "1–5", "latest product rating (0.0: none)", high=5),
     _v("customer.open_complaints", "int", "complaints", "complaints not yet resolved"),
+    _v(
+        "customer.complaint_age_hours",
+        "double",
+        "hours",
+        "since the oldest complaint that is not resolved was opened (0.0: none)",
+    ),
     _v("customer.tier", "string", "", "loyalty tier", among=TIERS),
+    _v("customer.next_tier", "string", "", "the tier above (empty: there is none)", among=(*TIERS[2:], "")),
+    _v("customer.orders_to_next_tier", "int", "orders", "orders of 365 days that are missing for the tier above"),
+    _v(
+        "customer.spend_to_next_tier_minor",
+        "int",
+        "minor units",
+        "money of 365 days that is missing for the tier above",
+    ),
     _v("customer.segment", "string", "", "named RFM segment (empty: too few buyers yet)", among=(*SEGMENTS, "")),
     _v("customer.r", "int", "1–5", "recency score, 5 is best (0: unknown)", high=5),
     _v("customer.f", "int", "1–5", "frequency score, 5 is best (0: unknown)", high=5),
     _v("customer.m", "int", "1–5", "monetary score, 5 is best (0: unknown)", high=5),
     _v("customer.language", "string", "", "language, as the sender gave it"),
     _v("customer.region", "string", "", "region or country, as the sender gave it"),
+    _v("customer.membership_level", "string", "", "level of membership, as the sender gave it"),
+    _v("customer.birthday_known", "bool", "", "there is a date of birth that can be read"),
+    _v("customer.referred_by", "string", "", "who brought the customer, as the sender gave it"),
     _v("event.kind", "string", "", "what happened", among=EVENT_KINDS),
     _v("event.product_id", "string", "", "the product", on=(*_PRODUCT, "reviewed")),
     _v(
@@ -243,6 +313,7 @@ _ROWS: Final = (
     _v("event.store", "string", "", "the shop's branch", on=_ORDER),
     _v("event.coupon", "string", "", "the coupon used", on=_ORDER),
     _v("event.discount_minor", "int", "minor units", "discount given", on=_ORDER),
+    _v("event.name", "string", "", "the sender's name of it, such as `Feature Used`", on=("session",)),
     _v("churn.probability", "double", "probability", "that no purchase follows within the horizon", high=1),
     _v("churn.abstained", "bool", "", "the model has seen too few outcomes to be trusted"),
     _v("churn.labels", "int", "labels", "outcomes that the model has learnt from"),
@@ -255,6 +326,16 @@ OF_THE_EVENT: Final[frozenset[str]] = frozenset(
     {"customer.views_of_product"} | {n for n in VARIABLES if n.startswith("event.")}
 )
 """Variables that mean something only when an event triggers the rule."""
+
+
+OF_EVENTS: Final[frozenset[str]] = frozenset(name for name in VARIABLES if name.startswith("event."))
+"""Variables that an event has by itself."""
+
+OF_TRAITS: Final[frozenset[str]] = frozenset(
+    f"customer.{name}"
+    for name in ("customer_id", "language", "region", "membership_level", "birthday_known", "referred_by")
+)
+"""Variables that nothing moves but what is said of the person; see `stream.state.traits.Traits`."""
 
 
 def closest(word: str, known: Iterable[str]) -> str:

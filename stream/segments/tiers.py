@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 PROSPECT = "prospect"
 """Known, but never bought (or everything was cancelled). Not "lost": there was nothing to lose."""
 LOST = "lost"
@@ -35,6 +37,32 @@ def tier_of(recency_days: int | None, frequency_365d: int, monetary_365d: float)
     if recency_days <= MEDIUM_RECENCY_DAYS and frequency_365d >= MEDIUM_FREQUENCY:
         return MEDIUM
     return LOW
+
+
+class Missing(NamedTuple):
+    """What a customer lacks for the tier above; empty and 0 where there is none."""
+
+    tier: str = ""
+    orders: int = 0
+    monetary_minor: int = 0
+
+
+def missing(tier: str, frequency_365d: int, monetary_365d_minor: int, high_monetary_minor: int) -> Missing:
+    """What is missing for the tier above. An order at least: every tier also asks for a recent one.
+
+    >>> missing("low", 4, 9_000, 50_000), missing("medium", 11, 20_000, 50_000)
+    (Missing(tier='medium', orders=2, monetary_minor=0), Missing(tier='high', orders=1, monetary_minor=30000))
+    """
+    match tier:
+        case "prospect" | "lost":
+            return Missing(LOW, 1)
+        case "low":
+            return Missing(MEDIUM, max(1, MEDIUM_FREQUENCY - frequency_365d))
+        case "medium":
+            orders = max(1, HIGH_FREQUENCY - frequency_365d)
+            return Missing(HIGH, orders, max(0, high_monetary_minor - monetary_365d_minor))
+        case _:
+            return Missing()
 
 
 def why(recency_days: int | None, frequency_365d: int, monetary_365d: float) -> str:

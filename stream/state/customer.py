@@ -24,6 +24,8 @@ from stream.state.packed import ID
 from stream.state.part import DAMAGE, NOTHING, AtRest, empty, part, unreadable
 from stream.state.person import Answer, Person, keep_answer
 
+TRAITS = ("region", "language", "timezone", "birthday", "level", "membership_expires", "referred_by")
+"""What is kept of what ``identify`` says, besides consent."""
 VERSION = 4
 """Version of the record's layout. Raise it with any change of a stored Struct and add a step to `UPGRADES`."""
 
@@ -134,7 +136,7 @@ def _complaint_resolved(person: Person, e: kinds.ComplaintResolved, message: byt
 
 
 def _identified(c: Customer, e: kinds.Identified, message: bytes, s: Settings) -> Applied:
-    for name in ("region", "language", "timezone", "birthday", "level"):
+    for name in TRAITS:
         c.person.set_trait(name, e.time_ms, getattr(e, name))
     for channel, granted in e.consent:
         c.person.set_consent(channel, e.time_ms, granted)
@@ -215,6 +217,11 @@ _NOT_CONTENT = frozenset(("message_id", "customer", "time_ms", "backfill"))
 """Fields that two sends of one message may differ in, or can't."""
 
 
+_LATER_CONTENT: dict[type[Event], tuple[str, ...]] = {kinds.Identified: ("membership_expires", "referred_by")}
+"""Fields that kinds have got since their first records: content only where something is said, so that a message that was
+remembered before is known again."""
+
+
 class Way(NamedTuple):
     """All that has to be known of a kind of event to fold it in, found by one look."""
 
@@ -229,9 +236,23 @@ class Way(NamedTuple):
     trace: int
 
 
+def _content(kind: type[Event]) -> Callable[[Event], object]:
+    later = _LATER_CONTENT.get(kind, ())
+    ever = attrgetter(*(name for name in kind.__struct_fields__ if name not in _NOT_CONTENT and name not in later))
+    if not later:
+        return ever
+    more = attrgetter(*later)
+
+    def content(event: Event) -> object:
+        said = more(event)
+        return (*ever(event), *said) if any(said) else ever(event)
+
+    return content
+
+
 def _way(kind: type[Event]) -> Way:
     return Way(
-        content=attrgetter(*(name for name in kind.__struct_fields__ if name not in _NOT_CONTENT)),
+        content=_content(kind),
         seed=crc32(kind.kind.encode()),
         said=_SAID.get(kind),
         change=_CHANGES.get(kind),

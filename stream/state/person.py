@@ -61,7 +61,7 @@ class Person(msgspec.Struct, array_like=True, gc=False):
 
     @part
     def traits(self) -> dict[str, tuple[int, str]]:  # type: ignore[empty-body]
-        """Trait → (time_ms, value): region, language, timezone, birthday, level."""
+        """Trait → (time_ms, value): region, language, timezone, birthday, level, membership_expires, referred_by."""
 
     @part
     def consent(self) -> dict[str, tuple[int, bool]]:  # type: ignore[empty-body]

@@ -14,6 +14,7 @@ from stream.state.lazy import lazy
 from stream.state.messages import Cart
 from stream.state.orders import Window
 from stream.state.purchases import Purchases
+from stream.state.traits import Traits
 
 NEVER_DAYS = 1_000_000
 """Stands for "never" in day counts, so that "longer ago than" holds for customers without the event."""
@@ -29,7 +30,16 @@ class Standing(NamedTuple):
     m: int = 0
 
 
-class Profile:
+class Outlook(NamedTuple):
+    """What a shop may want of a customer next: stage of life, and what is missing for the tier above (empty and 0: nothing)."""
+
+    lifecycle: str = ""
+    next_tier: str = ""
+    orders: int = 0
+    monetary_minor: int = 0
+
+
+class Profile(Traits):
     """A lazy, read-only view of one customer at ``as_of_ms``.
 
     ``standing`` depends on the population and is asked of whoever knows it, when it is read; so are the purchases, if somebody
@@ -46,13 +56,16 @@ class Profile:
         as_of_ms: int,
         purchases: Callable[[], Purchases] | None = None,
         judge: Callable[[Profile], Standing] = lambda profile: Standing(),
+        foresee: Callable[[Profile], Outlook] = lambda profile: Outlook(),
     ) -> None:
         self.customer_id = customer_id
         self.customer = customer
+        self.person = customer.person
         self.as_of_ms = as_of_ms
         self.day = as_of_ms // DAY_MS
         self._purchases = purchases
         self._judge = judge
+        self._foresee = foresee
 
     # -- in the population
 
@@ -85,6 +98,31 @@ class Profile:
     def m(self) -> int:
         """Monetary score."""
         return self.standing.m
+
+    @lazy
+    def outlook(self) -> Outlook:
+        """Stage of life and what the tier above asks for."""
+        return self._foresee(self)
+
+    @property
+    def lifecycle(self) -> str:
+        """Stage of life as a customer; `stream.segments.lifecycle` has the stages."""
+        return self.outlook.lifecycle
+
+    @property
+    def next_tier(self) -> str:
+        """The tier above, empty when there is none."""
+        return self.outlook.next_tier
+
+    @property
+    def orders_to_next_tier(self) -> int:
+        """Orders that are missing for it."""
+        return self.outlook.orders
+
+    @property
+    def spend_to_next_tier_minor(self) -> int:
+        """Money that is missing for it, minor units."""
+        return self.outlook.monetary_minor
 
     # -- purchases
 
@@ -187,6 +225,12 @@ class Profile:
     def lifetime_monetary_minor(self) -> int:
         """All money, minor units."""
         return self.purchases.lifetime.monetary_minor
+
+    @property
+    def average_order_minor(self) -> int:
+        """What an order was worth on average, minor units rounded down; 0 without one."""
+        ever = self.purchases.lifetime
+        return ever.monetary_minor // ever.frequency if ever.frequency > 0 else 0
 
     @property
     def purchase_days(self) -> tuple[int, ...]:
@@ -320,11 +364,7 @@ class Profile:
         return len(self.customer.person.open_complaints())
 
     @property
-    def language(self) -> str:
-        """Language as the sender gave it."""
-        return self.customer.person.trait("language")
-
-    @property
-    def region(self) -> str:
-        """Region or country as the sender gave it."""
-        return self.customer.person.trait("region")
+    def complaint_age_hours(self) -> float:
+        """Hours since the oldest open complaint was opened, 0.0 when there is none."""
+        opened = self.customer.person.open_complaints()
+        return max(0, self.as_of_ms - opened[0]) / 3_600_000 if opened else 0.0

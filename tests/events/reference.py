@@ -134,7 +134,7 @@ CART = {"currency": WORD, "products": products}
 REFUND = {"order_id": ID, "revenue": amount, "total": amount, "currency": WORD}
 REVIEW = {"product_id": OPTIONAL_ID, "rating": text_or_number, "review_body": LONG}
 ACTIVITIES = ["Product List Viewed", "Product Clicked", "Session Started", "Application Opened", "Signed In"]
-ACTIVITIES += ["Checked In", "Feature Used", "Support Contacted"]
+ACTIVITIES += ["Checked In", "Feature Used", "Support Contacted", "Referral Converted"]
 OUTCOMES = ["Delivered", "Opened", "Clicked", "Converted", "Unsubscribed", "Bounced"]
 
 PROPERTIES: dict[str, tuple[dict[str, Check], str]] = {
@@ -163,7 +163,9 @@ ENVELOPE: dict[str, Check] = {
     **dict.fromkeys(("userId", "anonymousId", "previousId", "messageId"), OPTIONAL_ID),
     **dict.fromkeys(("timestamp", "sentAt", "receivedAt", "originalTimestamp", "time"), instant),
 }
-TRAITS = dict.fromkeys(("region", "language", "locale", "timezone", "birthday", "level"), WORD) | {
+TRAITS = dict.fromkeys(
+    ("region", "language", "locale", "timezone", "birthday", "level", "membership_expires", "referred_by"), WORD
+) | {
     "address": table({"country": WORD}),
     "consent": consents,
 }
@@ -308,6 +310,8 @@ def _identified(p: dict[str, Any], common: dict[str, Any]) -> kinds.Event:
         language=p.get("language") or p.get("locale") or "",
         timezone=p.get("timezone") or "",
         birthday=p.get("birthday") or "",
+        membership_expires=p.get("membership_expires") or "",
+        referred_by=p.get("referred_by") or "",
         level=p.get("level") or "",
         consent=tuple(sorted((p.get("consent") or {}).items())),
     )

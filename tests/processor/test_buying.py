@@ -24,6 +24,7 @@ from stream.state import opened
 from stream.state.customer import decode, encode
 from stream.state.memory import Memory
 from tests.conftest import silence_model
+from tests.processor.test_browsing import traits_of
 
 NOW = parse_ms("2026-03-01T00:00:00Z")
 SETTINGS = Settings(memory_messages=16, memory_orders=16, memory_days=370)
@@ -37,6 +38,10 @@ KINDS = (
     "Product Added",
     "NPS Submitted",
     "Subscription Renewed",
+    "Complaint Opened",
+    "Complaint Resolved",
+    "identify",
+    "identify",
 )
 PROPERTIES: dict[str, dict[str, Any]] = {
     "Product Viewed": {"product_id": "tea", "price": 3},
@@ -98,7 +103,9 @@ def _bought(message: str, order: str, at_ms: int, cents: int, products: int = 1)
     lines = [{"product_id": f"tea-{n}", "price": 3} for n in range(products)]
     return {
         "type": "track", "event": BOUGHT, "messageId": message, "userId": "a", "timestamp": to_text(at_ms),
-        "properties": {"order_id": order, "revenue": cents / 100, "currency": "USD", "products": lines},
+        "properties": {
+            "order_id": order, "revenue": cents / 100, "currency": "USD", "products": lines,
+        },
     }  # fmt: skip
 
 
@@ -131,7 +138,10 @@ def _play(steps: list[Any], *, short: bool, epoch: Epoch | None) -> Played:
             order = f"o{order_repeats}" if order_repeats < 12 else f"p{number}"
             event = _bought(message, order, at_ms, cents, products=order_repeats % 4)
             event["event"], event["userId"] = name, customer
+            event["properties"] |= {"discount": order_repeats % 5, "complaint_id": f"c{order_repeats % 2}"}
             event["properties"] |= PROPERTIES.get(name, {})
+            if name == "identify":
+                event |= {"type": "identify", "traits": traits_of(order_repeats)}
             events.append((((BACKFILL_HEADER, b"1"),) if is_history else (), event))
         shop.step(events, now_ms, fails=fails)
     return shop

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stream.errors import RuleFileError
 from stream.rules.loader import load_rules, parse_rules
 from stream.rules.offer import Offer
-from stream.rules.rule import Before, OnAlert, OnEvent, Since
+from stream.rules.rule import Before, Every, OnAlert, OnDate, OnEvent, OnFestival, Since
 
 LIBRARY = Path(__file__).parents[2] / "stream" / "rules" / "library"
 
@@ -63,7 +63,7 @@ def test_a_file_becomes_a_rule_with_defaults() -> None:
 
 
 def test_every_trigger_and_offer_is_read() -> None:
-    """The four triggers, with their optional parts, and an offer."""
+    """All triggers, with their optional parts, and an offer."""
     then = "  template: cart\n  offer: {kind: percent, value: 10, valid_for: 1d, code: TEN}\n"
     text = changed("  template: cart\n", then)
     silence = "  since: cart_changed\n  after: 2h\n"
@@ -74,6 +74,11 @@ def test_every_trigger_and_offer_is_read() -> None:
             "event: [nps, csat, nps]",
             "alert: churn",
             "before: 3d\n  until: expected_purchase\n  spread: 6h",
+            "date: birthday\n  before: 1w\n  at: 09:30",
+            "festival: qixi",
+            "festival: [christmas, easter, christmas]\n  before: 3d\n  spread: 1h",
+            "every: quarter",
+            "every: month\n  day: 28\n  at: 23:59",
         )
     }
 
@@ -82,6 +87,11 @@ def test_every_trigger_and_offer_is_read() -> None:
         OnEvent(("nps", "csat")),
         OnAlert("churn"),
         Before("expected_purchase", 259_200_000, 21_600_000),
+        OnDate("birthday", 7, 570),
+        OnFestival(("qixi",), 0, 600),
+        OnFestival(("christmas", "easter"), 3, 600, 3_600_000),
+        Every("quarter", 1, 600),
+        Every("month", 28, 1_439),
     ] == [rule.trigger for rule in rules.values()]
     assert Offer("percent", 10, 86_400_000, "TEN") == rules["alert: churn"].offer
 
@@ -132,9 +142,9 @@ def test_rules_are_indexed_by_trigger_in_order_of_priority() -> None:
         ("since: cart_changed\n  after: 2h", "event: [nps, cast]", "5:16: unknown: cast; did you mean csat?"),
         ("since: cart_changed\n  after: 2h", "event: []", "5:10: must be longer: it is empty"),
         ("  after: 2h", "  after: 2h\n  alert: churn",
-         "5:3: needs exactly one of `event`; `since` with `after`; `before` with `until`; `alert`: since, after, alert"),
+         "5:3: needs exactly one of `event`; `since` with `after`; `before` with `until`; `alert`; `date`; `festival`; `every`: since, after, alert"),
         ("since: cart_changed\n  after: 2h", "spread: 1h",
-         "5:3: needs exactly one of `event`; `since` with `after`; `before` with `until`; `alert`: spread"),
+         "5:3: needs exactly one of `event`; `since` with `after`; `before` with `until`; `alert`; `date`; `festival`; `every`: spread"),
         ("if: customer.cart_open", "if: customer.cart_opn", "7:5: unknown variable: customer.cart_opn; did you mean customer.cart_open?"),
         ("if: customer.cart_open", "if: !customer.cart_open",
          "7:5: YAML takes a ! at the start for a tag; put the whole text in quotes: !customer.cart_open"),
@@ -155,7 +165,27 @@ def test_rules_are_indexed_by_trigger_in_order_of_priority() -> None:
         ("after: 2h", "after: 60d\n  spread: 2d", "13:16: expires before all of it has fired (spread over 2d): 2d"),
         ("since: cart_changed\n  after: 2h", "before: 1d\n  until: expected_purchase",
          "12:16: would still be sent after the moment it comes 1d before: 2d"),
-        ("since: cart_changed\n  after: 2h", "alert: churn\n  spread: 1h", "6:11: only silences and expected moments can be spread: 1h"),
+        ("since: cart_changed\n  after: 2h", "alert: churn\n  spread: 1h", "6:11: what answers an event or an alert can't be spread: 1h"),
+        ("since: cart_changed\n  after: 2h", "date: birthdy", "5:9: unknown: birthdy; did you mean birthday?"),
+        ("since: cart_changed\n  after: 2h", "festival: christmass", "5:13: unknown: christmass; did you mean christmas?"),
+        ("since: cart_changed\n  after: 2h", "festival: [qixi, valentine]", "5:20: unknown: valentine; did you mean valentines?"),
+        ("since: cart_changed\n  after: 2h", "festival: []", "5:13: must be longer: it is empty"),
+        ("since: cart_changed\n  after: 2h", "every: week", "5:10: must be one of month, quarter: week"),
+        ("since: cart_changed\n  after: 2h", "every: month\n  day: 29", "6:8: must be between 1 and 28: 29"),
+        ("since: cart_changed\n  after: 2h", "every: month\n  before: 3d", "6:3: goes with `date:` or `festival:` only: before"),
+        ("since: cart_changed\n  after: 2h", "date: birthday\n  day: 3", "6:3: goes with `every:` only: day"),
+        ("since: cart_changed\n  after: 2h", "date: birthday\n  at: 25:00", "6:7: must be a time of day such as 09:30: 25:00"),
+        ("since: cart_changed\n  after: 2h", "date: birthday\n  at: 9:30", "6:7: must be a time of day such as 09:30: 9:30"),
+        ("after: 2h", "after: 2h\n  at: 09:30", "7:3: goes with `date:` or `every:` or `festival:` only: at"),
+        ("since: cart_changed\n  after: 2h", "date: birthday\n  before: 60h",
+         "6:11: a calendar counts in whole days, such as 3d or 2w: 60h"),
+        ("since: cart_changed\n  after: 2h", "date: birthday\n  spread: 36h",
+         "6:11: would go on into another day; at most 1d: 36h"),
+        ("since: cart_changed\n  after: 2h", "before: 3d", "5:3: needs `until:`, `date:` or `festival:` beside it: before"),
+        ("since: cart_changed\n  after: 2h", "date: birthday\n  festival: qixi",
+         "5:3: needs exactly one of `event`; `since` with `after`; `before` with `until`; `alert`; `date`; `festival`; `every`: date, festival"),
+        ("since: cart_changed\n  after: 2h", "festival: christmas\n  before: 1d",
+         "12:16: would still be sent after the moment it comes 1d before: 2d"),
         ("id: cart", "id: &x cart", None),
         ("description: Remind of a cart.", "description: &x a\nsource: *x", "4:9: aliases (*name) can't be used in rule files"),
         ("  after: 2h", "\tafter: 2h", "6:1: a tab indents; YAML wants spaces"),
