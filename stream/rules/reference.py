@@ -108,6 +108,7 @@ def _asked(rule: Rule) -> str:
 def when_in_calendar(trigger: Calendar, word: str = "{}") -> str:
     """A day of the calendar in words; each name of the rule language is put into ``word``.
 
+    >>> from stream.rules.rule import OnFestival
     >>> when_in_calendar(OnFestival(("christmas", "easter"), 7, 600))
     '7d before christmas or easter at 10:00'
     """

@@ -91,6 +91,7 @@ def fill(outcome: Outcome) -> Outcome:
     figures.actions["welcome", "message"] = 5
     figures.suppressed["churn-recall", "cap"] = 2
     figures.deferred["churn-recall", "quiet_hours"] = 2
+    figures.journeys["churn-recall", "sent"] = 2
     figures.alerts["churn",] = 1
     figures.tier_changes["low", "medium"] = 1
     figures.tier_changes["", "low"] = 20
