@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-HOLD_SECONDS = 0.5
-"""Longest wait for a topic that is known to have more. Longer: a slow topic delays the others noticeably; shorter: a busy
-broker's next answer (100 ms for an empty topic, more under load) comes too late, and a backlog is applied out of order."""
+HOLD_SECONDS = 5.0
+"""Longest wait for a topic that is known to have more. Longer: one whose leader is away delays the others noticeably;
+shorter: a busy broker's next answer comes too late, a backlog is applied out of order, and a customer's oldest events may
+turn out to be older than what is remembered of them (seen with 0.5 s on a machine with too much to do)."""
 
 
 class Hold:
     """Wall clock: records wait a moment for a topic that is known to have more, so that no topic runs weeks ahead of another
     (as Kafka Streams does, KIP-695).
 
-    What doesn't come (a tail of transaction markers is nothing to deliver) is waited for once.
+    What doesn't come is waited for once.
     """
 
     def __init__(self, wake_after: Callable[[float], object]) -> None:

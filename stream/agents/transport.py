@@ -202,9 +202,15 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         return self._starts.get(TopicPartition(*tp))
 
     def end(self, tp: TP) -> int | None:
-        """End of the partition as the last fetch saw it, ``None`` if there was none yet."""
+        """End of what may be read of the partition as the last fetch saw it, ``None`` if there was none yet.
+
+        What a transaction has begun and not ended is not to be had yet, so nobody waits for it and it is no lag.
+        """
         consumer, partition = self._ensure_consumer(), TopicPartition(*tp)
-        return cast("int | None", consumer.highwater(partition)) if partition in consumer.assignment() else None
+        if partition not in consumer.assignment():
+            return None
+        stable = consumer.last_stable_offset(partition)
+        return cast("int | None", consumer.highwater(partition) if stable is None or stable < 0 else stable)
 
 
 def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:

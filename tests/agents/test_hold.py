@@ -8,7 +8,7 @@ SLOW, OTHER = frozenset({("slow", 7)}), frozenset({("other", 3)})
 
 
 def test_what_is_missing_is_waited_for_once() -> None:
-    """A tail of transaction markers never comes; something else that is missing later is waited for anew."""
+    """A topic whose leader is away holds the others up once; something else that is missing later is waited for anew."""
     alarms: list[float] = []
     hold = Hold(alarms.append)
 

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
+from faust.types import TP
 
 from stream.adapters.broker import EmbeddedBroker
 from stream.agents.connection import client_options
@@ -191,6 +192,28 @@ def test_a_restore_reads_no_aborted_transaction(broker: EmbeddedBroker) -> None:
             assert runner is not None
             assert runner.customer(key.decode()) == {"customer_id": key.decode(), "count": counted(events)[key]}
         await zombie.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_a_sender_has_not_committed_is_no_lag(broker: EmbeddedBroker) -> None:
+    """Records of an open transaction can't be read yet: nobody waits for them, and other topics go on."""
+
+    async def scenario() -> None:
+        settings = settings_for(broker.bootstrap, partitions=1)
+        await make_topics(settings)
+        sender = AIOKafkaProducer(**client_options(settings), transactional_id=f"{settings.app_id}-sender")
+        await sender.start()
+        await sender.begin_transaction()
+        await sender.send_and_wait(settings.topic_browses, b"event", key=KEYS[0], partition=0)
+        async with running_worker(settings, core=counting_core(settings)) as app:
+            await produce(settings, settings.topic_purchases, rows(50))
+            await until(lambda: _is(applied(settings), 50))
+            browses = TP(settings.topic_browses, 0)
+            await until(lambda: 0 == app.shell._consumer().end(browses))
+            await sender.commit_transaction()
+            await until(lambda: _is(known(settings), 51))
+        await sender.stop()
 
     asyncio.run(scenario())
 
