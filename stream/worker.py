@@ -59,7 +59,7 @@ async def running_worker(
     """A worker that runs in this event loop while the block does; use ``app.shell`` to look at it.
 
     The block begins when the worker has its first partitions, which may still be restoring. What stops the worker for
-    good is raised in its place when the block ends.
+    good is raised when the block ends, also in place of what the block itself raises: mostly that is what came of it.
     """
     app = build_app(settings, core=core, clock=clock, until_ms=until_ms)
     starting = asyncio.create_task(app.start())
@@ -69,8 +69,10 @@ async def running_worker(
         if starting.done():
             await starting
         _raise_failure(app)
-        yield app
-        _raise_failure(app)
+        try:
+            yield app
+        finally:
+            _raise_failure(app)
     finally:
         failed.cancel()
         await _stop(app, starting)

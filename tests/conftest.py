@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -62,6 +63,21 @@ def tell_story() -> Shop:
     shop.wait_until("2026-09-01T00:00:00Z")
     shop.send_bytes(b'{"type":"track","event":"Order Completed"}', "2026-09-01T00:00:00Z")
     return shop
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command that a test runs in its own process logs into that test's streams: what it set up leaves with them.
+
+    Otherwise each line logged later complains about a closed file, into a standard error that may be closed as well.
+    """
+    root = logging.getLogger()
+    before, level = set(root.handlers), root.level
+    yield
+    for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
+        if handler not in before:
+            root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
