@@ -12,7 +12,7 @@ _LONGEST_SLEEP_SECONDS = 0.5
 """The wall clock may be set forward, or the machine may have been asleep: a timer that is due by the new time fires within
 this. Two wake-ups a second cost nothing that can be measured; longer would break "within a second"."""
 
-_BETWEEN_ALARMS_SECONDS = 0.5
+_BETWEEN_ALARMS_SECONDS = 0.8
 """After an alarm, what falls due meanwhile is gathered for the next: a transaction costs 3 ms of work for one timer as for a
 hundred, and somebody of a million waiting customers is always due. A timer that comes alone is on time. Longer would break "within
 a second"; shorter: an idle worker is less idle, and a partition that is busy is told more often. (It looks at its timers after every

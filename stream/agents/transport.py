@@ -46,7 +46,7 @@ POLL_SECONDS = 1.0
 """Longest wait of one poll. Whatever could end it sooner does: records, an error of the group, a topic that is opened. So
 this is only how often an idle worker looks whether all is well."""
 
-IDLE_WAIT_MS, BUSY_WAIT_MS, PLENTY_WAIT_MS = 500, 10, 50
+IDLE_WAIT_MS, BUSY_WAIT_MS, PLENTY_WAIT_MS = 1_000, 10, 50
 """How long the broker waits with its answer while none of the topics has anything new. The client has one request at a time
 for all topics of a broker, so one that waits for the idle ones holds up a busy one whose records had not been taken when
 it was sent (measured with one partition far behind: 59,000 events/s instead of 137,000). So it waits long only if nothing has come lately

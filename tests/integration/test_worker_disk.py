@@ -61,7 +61,7 @@ def test_a_killed_worker_goes_on_from_its_disk(
         )
         folder, chance = tmp_path / "state" / settings.app_id, random.Random(7)
         await make_topics(settings)
-        events = rows(12_000)
+        events = rows(6_000)
         for begin in range(0, len(events), 2_000):
             part = events[begin : begin + 2_000]
             await produce(settings, settings.topic_purchases, part)
