@@ -14,6 +14,9 @@ from stream.rules.rule import RuleSet
 
 VERSIONS = ("old", "new")
 """The two sets of rules, in the order in which everything here has them."""
+ROOM_BYTES = 1 << 30
+"""Memory of a process for customers at hand, by estimate. More: a process may need it all; less: where more customers are
+active in a day, each is packed and unpacked once a day, some 20 us."""
 
 
 class Named(NamedTuple):
@@ -36,6 +39,7 @@ class Job(NamedTuple):
     window_days: int
     in_order: bool = False
     """Everybody's events by time, as live has them; only alone."""
+    room_bytes: int = ROOM_BYTES
 
     @property
     def window_ms(self) -> int:

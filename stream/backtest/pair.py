@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import groupby, tee
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
 
+from stream.backtest import game
+from stream.backtest.game import Question
 from stream.backtest.job import VERSIONS, Job
 from stream.backtest.ledger import ORDER_KINDS, Ledger, bought_within, purchases_ms
 from stream.backtest.made import Made
@@ -19,8 +23,8 @@ from stream.backtest.tallies import Tallies
 from stream.events.codec import Decoder
 from stream.events.instants import day_of, to_text
 from stream.events.kinds import Event
-from stream.replay.lockstep import Answer, Asked
-from stream.replay.player import ROOM_BYTES, Player
+from stream.replay.lockstep import Answer
+from stream.replay.player import Asking, Player, load
 from stream.replay.spill import Block, Spill, in_order
 from stream.rules.rule import RuleSet
 
@@ -53,15 +57,9 @@ class Compared(msgspec.Struct):
         self.first_day = min(days, default=None)
 
 
-class Question(NamedTuple):
-    """What one of the two versions asks of the others who play it."""
-
-    version: int
-    asked: Asked
-
-
 class Pair:
-    """Two players of the same lines. Each goes as far as it can without an answer, whichever is behind first."""
+    """Lines played under both sets of rules: in one game, or in two, of which each goes as far as it can without an answer, whichever
+    is behind first."""
 
     def __init__(self, job: Job, rules: tuple[RuleSet, RuleSet], number: int, blocks: Sequence[Block]) -> None:
         self._job = job
@@ -73,20 +71,36 @@ class Pair:
             for version, each in zip(VERSIONS, rules, strict=True)
         ]
         decoder = Decoder(job.settings, job.rates, latest_ms=job.until_ms)
-        players = [
-            Player(
-                job.settings, each, recorder, number=number, decoder=decoder, until_ms=job.until_ms, score_at_ms=(),
-                room_bytes=ROOM_BYTES // len(VERSIONS),
+        self._both: game.Player | None = None
+        if job.in_order:
+            # Customers are played in order of time, in a partition per version: each version's limits go by who came first.
+            players = [
+                Player(
+                    job.settings, each, recorder, number=number, decoder=decoder, until_ms=job.until_ms, score_at_ms=(),
+                    room_bytes=job.room_bytes // len(VERSIONS),
+                )
+                for each, recorder in zip(rules, self._recorders, strict=True)
+            ]  # fmt: skip
+            first, second = tee(in_order(blocks, players[0].load))
+            # The first player's portions are noted on their way, when it comes back for more: then it has played them.
+            games = [_of(0, players[0].play(self._noted(first))), _of(1, players[1].play(second))]
+        else:
+            self._both = game.Player(
+                job.settings,
+                rules,
+                self._recorders,
+                self._ledger,
+                number=number,
+                until_ms=job.until_ms,
+                room_bytes=job.room_bytes,
             )
-            for each, recorder in zip(rules, self._recorders, strict=True)
-        ]  # fmt: skip
-        first, second = tee(in_order(blocks, players[0].load))
-        # The first player's portions are noted on their way, when it comes back for more: then it has played them.
-        self._games = [players[0].play(self._noted(first)), players[1].play(second)]
-        self._answers: list[Answer | None] = [None, None]
-        self._played = [0, 0]
-        self._ready = {0, 1}
-        self._waiting: set[int] = set()
+            games = [self._both.play(in_order(blocks, partial(load, decoder=decoder)))]
+        self._games = games
+        self._answers: list[Answer | None] = [None for _ in games]
+        self._played = [0 for _ in games]
+        self._ready = set(range(len(games)))
+        self._waiting: dict[int, int] = {}
+        """Version that has asked something → the game in which it was."""
 
     @property
     def over(self) -> bool:
@@ -100,26 +114,26 @@ class Pair:
         """
         if not self._ready:
             return None
-        version = min(self._ready, key=lambda version: (self._played[version], version))
+        number = min(self._ready, key=lambda number: (self._played[number], number))
         try:
-            said = self._games[version].send(self._answers[version])
+            said = self._games[number].send(self._answers[number])
         except StopIteration:
-            self._ready.remove(version)
+            self._ready.remove(number)
             return 0
-        self._answers[version] = None
+        self._answers[number] = None
         if not isinstance(said, int):
-            self._ready.remove(version)
-            self._waiting.add(version)
-            return Question(version, said)
+            self._ready.remove(number)
+            self._waiting[said.version] = number
+            return said
         before = min(self._played)
-        self._played[version] += said
+        self._played[number] += said
         return min(self._played) - before
 
     def answer(self, version: int, answer: Answer) -> None:
         """Lets a version that waits go on."""
-        self._waiting.remove(version)
-        self._answers[version] = answer
-        self._ready.add(version)
+        number = self._waiting.pop(version)
+        self._answers[number] = answer
+        self._ready.add(number)
 
     def compare(self) -> Compared:
         """Lays the decisions of both versions side by side. To be called once, when it is `over`."""
@@ -150,6 +164,8 @@ class Pair:
                     key, line = _difference(customer, pairing, change, bought)
                     spill.add(key, line, len(line))
         counts = old.counts
+        if self._both is not None:
+            self._first_day = self._both.first_day
         return Compared(
             tallies, spill.close(), counts["events"], counts["dead_letters"], counts["customers"], self._first_day, until_ms
         )  # fmt: skip
@@ -165,6 +181,15 @@ class Pair:
                 if type(decoded) in ORDER_KINDS and not (refused and value in refused):
                     take(decoded)
             refused.clear()
+
+
+def _of(version: int, asking: Asking) -> game.Game:
+    """A replay's game as one of a version."""
+    answer: Answer | None = None
+    with suppress(StopIteration):
+        while True:
+            said = asking.send(answer)
+            answer = yield said if isinstance(said, int) else Question(version, said)
 
 
 _rows = msgspec.msgpack.Decoder(tuple[list[str], list[list[Any]]]).decode

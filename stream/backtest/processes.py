@@ -7,8 +7,9 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
+from stream.backtest.game import Question
 from stream.backtest.job import VERSIONS, Job, read_again
-from stream.backtest.pair import Compared, Pair, Question
+from stream.backtest.pair import Compared, Pair
 from stream.replay.crew import Pipe, collecting_seldom, crew_of
 from stream.replay.lockstep import Answer, Lockstep
 from stream.replay.processes import Progress

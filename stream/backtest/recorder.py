@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from stream.actions.decision import Decision
 from stream.actions.message import Message, Stream
-from stream.backtest.made import costs_of, made_of
+from stream.backtest.made import PUBLISHED, Made, costs_of, made_of
 from stream.experiments.tally import Tally
 from stream.outcome import Telemetry
 from stream.replay.spill import Block, Spill
@@ -25,6 +28,8 @@ class Recorder:
     def __init__(self, path: Path, rules: RuleSet) -> None:
         self._costs = costs_of(rules)
         self._decisions = Spill(path, DECISIONS_MEMORY_BYTES)
+        self._offers: dict[int, tuple[Any, str]] = {}
+        """By identity; the offer is kept, so that no other object takes its place."""
         self.counts: Counter[str] = Counter()
         """``events``, ``customers``, ``dead_letters``: the same in both versions, as rules decide neither."""
         self.refused_lines: set[bytes] = set()
@@ -42,6 +47,34 @@ class Recorder:
         elif message.stream is Stream.DEAD_LETTERS:
             self.counts["dead_letters"] += 1
             self.refused_lines.add(message.value or b"")
+
+    def decided(self, at_ms: int, decisions: Iterable[Decision]) -> None:
+        """Decisions of `stream.backtest.brief.BriefEngine`, made at an instant."""
+        for d in decisions:
+            rule = d.rule
+            made = Made(
+                rule.id,
+                d.action_id,
+                at_ms,
+                d.verdict == PUBLISHED,
+                d.verdict,
+                d.reason or "",
+                d.channel,
+                d.template,
+                self._offer(d.offer),
+                d.kind,
+                d.state.tier,
+                rule.version,
+                self._costs.get((rule.id, d.experiment.arm), 0),
+            )
+            self._decisions.add(d.customer_id, made, _ROW_BYTES)
+
+    def _offer(self, offer: dict[str, Any] | None) -> str:
+        """As JSON. An offer is its rule's, and the same object in all of that rule's decisions."""
+        known = self._offers.get(id(offer))
+        if known is None:
+            known = self._offers[id(offer)] = offer, msgspec.json.encode(offer).decode()
+        return known[1]
 
     def count(self, telemetry: Telemetry) -> None:
         """Adds the figures of one step."""

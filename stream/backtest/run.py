@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 import orjson
 
-from stream.backtest.job import Job, Named
+from stream.backtest.job import ROOM_BYTES, Job, Named
 from stream.backtest.processes import alone, together
 from stream.backtest.result import Result, result_of
 from stream.config import Settings
@@ -45,6 +45,7 @@ class Backtest:
         rates: Rates | None = None,
         processes: int = 1,
         work: Path | None = None,
+        room_bytes: int = ROOM_BYTES,
     ) -> None:
         self._settings = msgspec.structs.replace(settings, clock="event", partitions=1)
         self._rules = rules
@@ -55,7 +56,9 @@ class Backtest:
             work.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=".backtest-", dir=work))
         old, new = [Named(folder, each.version) for folder, each in zip(folders, rules, strict=True)]
-        self._job = Job(self._settings, rates, (old, new), self._folder, processes, until_ms, window_days, in_order)
+        self._job = Job(
+            self._settings, rates, (old, new), self._folder, processes, until_ms, window_days, in_order, room_bytes
+        )
         self._differences = self._folder / "differences.jsonl"
         self.result: Result
 

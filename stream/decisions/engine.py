@@ -7,6 +7,7 @@ holds back becomes a decision too, with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,7 +32,7 @@ from stream.events.kinds import Event
 from stream.experiments.assignment import arm_of
 from stream.experiments.tally import Key, Tally, acted, settled
 from stream.governance.asked import Asked, Controls
-from stream.governance.judge import judge, remember, remember_held_out
+from stream.governance.judge import Judgement, judge, remember, remember_held_out
 from stream.governance.ledger import Ledger
 from stream.governance.policy import make_policy
 from stream.rules.condition import ConditionError
@@ -79,7 +80,7 @@ NO_RULE = -1
 """Stands for a number of views where no rule asks for any."""
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
     """What an action of a rule is in one arm of its experiment."""
 
     arm: Experiment
@@ -89,12 +90,12 @@ class _Way(NamedTuple):
     cost_minor: int
 
 
-def _ways(rule: Rule) -> dict[str, _Way]:
+def _ways(rule: Rule) -> dict[str, Way]:
     """By arm; whoever is held out would have had what `then` says."""
-    plain = _Way(Experiment(), rule.channel, rule.template, _plain(rule.offer), rule.cost_minor)
+    plain = Way(Experiment(), rule.channel, rule.template, _plain(rule.offer), rule.cost_minor)
     ways = {DEFAULT: plain, CONTROL: plain._replace(arm=Experiment(arm=CONTROL, holdout=True))}
     for v in rule.experiment.variants:
-        ways[v.id] = _Way(Experiment(arm=v.id), v.channel, v.template, _plain(v.offer), v.cost_minor)
+        ways[v.id] = Way(Experiment(arm=v.id), v.channel, v.template, _plain(v.offer), v.cost_minor)
     return ways
 
 
@@ -245,8 +246,7 @@ class Engine:
         for timer in due:
             ready = self._ready[timer.rule_id]
             fired[timer.rule_id] = (timer.occurrence, timer.due_ms)
-            cause = Cause(kind="timer", at=to_text(timer.due_ms))
-            self._answer(ready, case, NOTHING, timer.occurrence, timer.due_ms, lambda cause=cause: cause, decisions)  # type: ignore[misc]
+            self._answer(ready, case, NOTHING, timer.occurrence, timer.due_ms, partial(_of_timer, timer), decisions)
         return decisions
 
     def on_alert(self, case: Case, kind: str, occurrence: str) -> list[Decision]:
@@ -415,14 +415,14 @@ class Engine:
             cause=running.cause,
         )
 
-    def _way(self, ready: Ready, customer_id: str) -> _Way:
+    def _way(self, ready: Ready, customer_id: str) -> Way:
         rule = ready.rule
         if not rule.experiment.window_ms:
             return ready.ways[DEFAULT]
         arm = arm_of(rule.id, rule.version, customer_id, rule.experiment, self.weights.get(rule.id))
         return ready.ways[arm]
 
-    def _expose(self, rule: Rule, way: _Way, profile: Profile, now_ms: int) -> None:
+    def _expose(self, rule: Rule, way: Way, profile: Profile, now_ms: int) -> None:
         """Remembers the customer's part in a rule's experiment. It is settled at a midnight after the window, with all others of
         that day, and spread as timers are: a visit of its own would cost as much as the decision."""
         memory = profile.customer.memory
@@ -484,11 +484,9 @@ class Engine:
         told: str = "",
     ) -> Decision:
         """``step`` is of a journey, which then looks after what is put off; ``told`` is added to the explanation."""
-        rule, profile, settings = ready.rule, case.profile, self._settings
+        rule, profile = ready.rule, case.profile
         customer_id, customer = profile.customer_id, profile.customer
         way = ready.ways[arm] if arm in ready.ways else self._way(ready, customer_id)
-        score = case.score()
-        matched = rule.condition.matched(profile, event, score.facts) if holds and not error else []
         expires_ms = since_ms + rule.expires_after_ms
         asked = Asked(
             rule=rule,
@@ -508,8 +506,8 @@ class Engine:
             holds=holds,
             outranked_by=outranked_by,
         )
-        judged = judge(asked)
-        answer, reason, retry_ms, verdicts = judged
+        judged = self._judge(asked)
+        answer, reason, retry_ms, _ = judged
         if rule.experiment.window_ms and is_first and judged.is_exposed:
             self._expose(rule, way, profile, case.now_ms)
         if answer == "publish":
@@ -520,17 +518,41 @@ class Engine:
             self._put_off(rule, case, event, occurrence, since_ms, cause, retry_ms, arm=way.arm.arm)
         elif reason == "holdout":
             remember_held_out(asked)
-        named = tuple([Matched(condition=f"{m.field} {m.op} {_shown(m.expected)}", actual=m.actual) for m in matched])
         name = f"{occurrence}/{step}" if step else f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
+        return self._record(ready, case, event, way, name, judged, expires_ms, cause, holds and not error, told)
+
+    def _judge(self, asked: Asked) -> Judgement:
+        """May it go out; here, with all that is published of that."""
+        return judge(asked)
+
+    def _record(
+        self,
+        ready: Ready,
+        case: Case,
+        event: EventFacts,
+        way: Way,
+        occurrence: str,
+        judged: Judgement,
+        expires_ms: int,
+        cause: Cause,
+        holds: bool,
+        told: str,
+    ) -> Decision:
+        """The decision as it is published."""
+        rule, profile = ready.rule, case.profile
+        answer, reason, retry_ms, verdicts = judged
+        score = case.score()
+        matched = rule.condition.matched(profile, event, score.facts) if holds else []
+        named = tuple([Matched(condition=f"{m.field} {m.op} {_shown(m.expected)}", actual=m.actual) for m in matched])
         decided_at = to_text(case.now_ms)
         return Decision(
-            action_id=action_id(rule.id, customer_id, name),
+            action_id=action_id(rule.id, profile.customer_id, occurrence),
             verdict=answer,
             reason=reason,
             kind=rule.action,
-            customer_id=customer_id,
+            customer_id=profile.customer_id,
             rule=ready.ref,
-            occurrence=name,
+            occurrence=occurrence,
             channel=way.channel,
             template=way.template,
             offer=way.offer,
@@ -539,7 +561,7 @@ class Engine:
             not_before=to_text(retry_ms) if retry_ms else decided_at,
             expires_at=to_text(expires_ms),
             experiment=way.arm,
-            state=state_ref(profile, settings.currency),
+            state=state_ref(profile, self._settings.currency),
             score=score.ref,
             explanation=Explanation(text=_sentence(rule, named, told), matched=named, contributions=score.explain()),
             governance=verdicts,
@@ -547,7 +569,11 @@ class Engine:
         )
 
 
-def _key(rule: Rule, way: _Way, tier: str) -> Key:
+def _of_timer(timer: Due) -> Cause:
+    return Cause(kind="timer", at=to_text(timer.due_ms))
+
+
+def _key(rule: Rule, way: Way, tier: str) -> Key:
     return Key(rule.id, rule.version, way.arm.arm, way.channel, tier)
 
 

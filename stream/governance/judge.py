@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Literal, NamedTuple
 
@@ -36,6 +36,9 @@ class Judgement(NamedTuple):
         return all(verdict.passed for verdict in self.verdicts if verdict.check in _LASTING)
 
 
+_MAY_GO = Judgement("publish", None, 0, ())
+
+
 def judge(asked: Asked) -> Judgement:
     """Asks every check."""
     verdicts = []
@@ -43,8 +46,24 @@ def judge(asked: Asked) -> Judgement:
         facts = check.look(asked)
         if facts is not None:
             verdicts.append(_CONSTANT.get(id(facts)) or _verdict(check, facts))
-    answer, reason, retry_ms = _answer(verdicts, asked.expires_ms)
+    answer, reason, retry_ms = _answer(_failed(verdicts), asked.expires_ms)
     return Judgement(answer, reason, retry_ms, tuple(verdicts))
+
+
+def judge_briefly(asked: Asked) -> Judgement:
+    """As `judge`, for whoever publishes nothing: of the checks it names only those that have failed, and says no more of them."""
+    failed = []
+    for check in CHECKS:
+        facts = check.look(asked)
+        if facts is None:
+            continue
+        constant = _CONSTANT.get(id(facts))
+        if not (check.passes(facts) if constant is None else constant.passed):
+            failed.append((check, facts))
+    if not failed:
+        return _MAY_GO
+    told = tuple([Verdict(check=check.name, passed=False, detail="") for check, _ in failed])
+    return Judgement(*_answer(failed, asked.expires_ms), told)
 
 
 def judged_again(verdicts: Iterable[Verdict], expires_ms: int) -> tuple[Answer, str | None]:
@@ -52,7 +71,7 @@ def judged_again(verdicts: Iterable[Verdict], expires_ms: int) -> tuple[Answer, 
     again = []
     for verdict in verdicts:
         again.append(_verdict(BY_NAME[verdict.check], verdict.facts))
-    answer, reason, _ = _answer(again, expires_ms)
+    answer, reason, _ = _answer(_failed(again), expires_ms)
     return answer, reason
 
 
@@ -63,18 +82,21 @@ def _verdict(check: Check, facts: Facts) -> Verdict:
 _CONSTANT.update((id(facts), _verdict(BY_NAME[name], facts)) for name, facts in CONSTANTS)
 
 
-def _answer(verdicts: list[Verdict], expires_ms: int) -> tuple[Answer, str | None, int]:
+def _failed(verdicts: Iterable[Verdict]) -> list[tuple[Check, Facts]]:
+    return [(BY_NAME[verdict.check], verdict.facts) for verdict in verdicts if not verdict.passed]
+
+
+def _answer(failed: Sequence[tuple[Check, Facts]], expires_ms: int) -> tuple[Answer, str | None, int]:
     """Put off when all that holds it back passes in time; else the first check that doesn't names the reason."""
-    failed = [verdict for verdict in verdicts if not verdict.passed]
     if not failed:
         return "publish", None, 0
     retry_ms = 0
-    for verdict in failed:
-        later_ms = BY_NAME[verdict.check].later(verdict.facts)
+    for check, facts in failed:
+        later_ms = check.later(facts)
         if not later_ms or later_ms >= expires_ms:
-            return "suppressed", verdict.check, 0
+            return "suppressed", check.name, 0
         retry_ms = max(retry_ms, later_ms)
-    return "deferred", failed[0].check, retry_ms
+    return "deferred", failed[0][0].name, retry_ms
 
 
 def remember(asked: Asked) -> bool:

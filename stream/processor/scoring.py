@@ -91,23 +91,11 @@ class Scorer:
 
         ``cycle_days`` is the population's median gap between purchases, 0.0 when unknown.
         """
-        model, profile = self._model, case.profile
-        if model is None or not profile.bought:
-            return None
-        probability = self._probability(model, self._values(profile))
-        decision = decide(
-            profile,
-            probability,
-            model,
-            armed=memory.alert_armed,
-            population_cycle_days=cycle_days,
-            settings=self._settings,
-        )
+        profile = case.profile
         previous = memory.score
-        memory.alert_armed = decision.armed
-        memory.score = probability
-        if not decision.alert:
+        if not self.crosses(profile, memory, cycle_days):
             return None
+        probability = memory.score
         score = case.score()
         why = score.explain()
         return Alert(
@@ -123,6 +111,24 @@ class Scorer:
             score=score.ref,
             explanation=Explanation(text=sentence(probability, self._horizon_days, why), contributions=why),
         )
+
+    def crosses(self, profile: Profile, memory: Memory, cycle_days: float) -> bool:
+        """As `alert`, for whoever only wants to know whether it is one."""
+        model = self._model
+        if model is None or not profile.bought:
+            return False
+        probability = self._probability(model, self._values(profile))
+        decision = decide(
+            profile,
+            probability,
+            model,
+            armed=memory.alert_armed,
+            population_cycle_days=cycle_days,
+            settings=self._settings,
+        )
+        memory.alert_armed = decision.armed
+        memory.score = probability
+        return decision.alert
 
     def _values(self, profile: Profile) -> tuple[float, ...]:
         """The features. A visit asks for those of one profile up to three times: snapshot, alert, decision."""

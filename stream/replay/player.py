@@ -35,6 +35,23 @@ Asking = Generator[Asked | int, Answer | None, None]
 _lines = msgspec.msgpack.Decoder(tuple[list[int], list[tuple[bytes, int]]])
 
 
+def load(block: Block, decoder: Decoder, cuts: Sequence[int] = ()) -> list[tuple[Any, ...]]:
+    """The lines of a block, decoded: (time, message id, line, its number, record, what it is)."""
+    keys, lines = _lines.decode(block.read())
+    decode = decoder.decode
+    rows: list[tuple[Any, ...]] = []
+    for key, (value, number) in zip(keys, lines, strict=True):
+        record = Record("", 0, -1, -1, None, value)
+        decoded = decode(record)
+        if isinstance(decoded, Event):
+            if not is_at(key, decoded.time_ms, cuts):
+                raise StateError(f"read as an event of another time than {decoded.time_ms} ms: {value!r}")
+            rows.append((key, decoded.message_id, value, number, record, decoded))
+        else:
+            rows.append((key, "", value, number, record, decoded))
+    return rows
+
+
 class Player:
     """Plays blocks of lines through a `Partition` of its own into what `Collects`."""
 
@@ -80,20 +97,8 @@ class Player:
         return self._store
 
     def load(self, block: Block) -> list[tuple[Any, ...]]:
-        """The lines of a block, decoded: (time, message id, line, its number, what it is)."""
-        keys, lines = _lines.decode(block.read())
-        decode, cuts = self._decoder.decode, self._cuts
-        rows: list[tuple[Any, ...]] = []
-        for key, (value, number) in zip(keys, lines, strict=True):
-            record = Record("", 0, -1, -1, None, value)
-            decoded = decode(record)
-            if isinstance(decoded, Event):
-                if not is_at(key, decoded.time_ms, cuts):
-                    raise StateError(f"read as an event of another time than {decoded.time_ms} ms: {value!r}")
-                rows.append((key, decoded.message_id, value, number, record, decoded))
-            else:
-                rows.append((key, "", value, number, record, decoded))
-        return rows
+        """The lines of a block, decoded: (time, message id, line, its number, record, what it is)."""
+        return load(block, self._decoder, self._cuts)
 
     def play(self, portions: Iterable[list[tuple[Any, ...]]]) -> Asking:
         """Plays portions of `load`'s rows to ``until``, then on to the last time to score at, deciding nothing any more."""

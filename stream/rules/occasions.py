@@ -269,12 +269,15 @@ class Occasions:
         """When the earliest occurrence that is still to be decided is due, if before an instant; else that instant."""
         return self._first(known, memory.fired, memory.history_until_ms, decided_ms, before_ms)[0]
 
-    def due(self, known: Known, memory: Fired, decided_ms: int, until_ms: int) -> tuple[list[Due], int]:
-        """Every occurrence that is still to be decided and due by an instant; and when the next one after these is due."""
+    def due(
+        self, known: Known, memory: Fired, decided_ms: int, until_ms: int, before_ms: int = NEVER_MS
+    ) -> tuple[list[Due], int]:
+        """Every occurrence that is still to be decided and due by an instant; and when the next one after these is due, if before
+        another, later one; else that one."""
         fired: _Fired = memory.fired
         dues: list[Due] = []
         while True:
-            due_ms, rule_id, name = self._first(known, fired, memory.history_until_ms, decided_ms)
+            due_ms, rule_id, name = self._first(known, fired, memory.history_until_ms, decided_ms, before_ms)
             if due_ms > until_ms:
                 return dues, due_ms
             dues.append(Due(due_ms, rule_id, name))

@@ -73,6 +73,36 @@ class Timers:
                     earliest_ms = due_ms
         return earliest_ms
 
+    def due(
+        self, instants: Sequence[int], orders: Ordered, memory: Fired, customer_hash: int, until_ms: int
+    ) -> tuple[list[Due], int]:
+        """Every occurrence that is still to be decided and due by an instant, in no order; and when the next one after these is
+        due, `NEVER_MS`: there is none."""
+        found: list[Due] = []
+        next_ms = NEVER_MS
+        history_ms, fired = memory.history_until_ms, memory.fired
+        for anchor, rule_id, offset_ms, spread_ms, rule_hash, live_ms in self._timers:
+            at_ms = instants[anchor]
+            due_ms = at_ms + offset_ms
+            if due_ms >= next_ms or not at_ms:
+                continue
+            if spread_ms:
+                due_ms += (customer_hash ^ rule_hash) % spread_ms
+            if not history_ms < due_ms < next_ms or due_ms < live_ms:
+                continue
+            done = fired.get(rule_id)
+            if done is not None and due_ms <= done[1]:
+                continue
+            if done is not None or due_ms <= until_ms:
+                named = occurrence(self._anchors[anchor], at_ms, orders)
+                if done is not None and done[0] == named:
+                    continue
+                if due_ms <= until_ms:
+                    found.append(Due(due_ms, rule_id, named))
+                    continue
+            next_ms = due_ms
+        return found, next_ms
+
 
 _ANCHORS = (*ON_ORDERS, *ON_PERSON, *ON_CART)
 """In the order of the instants in `Schedule.due`."""

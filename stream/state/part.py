@@ -49,7 +49,7 @@ def part(described: Callable[[Any], _Value]) -> Part[_Value]:
     held = attrgetter(field)
     opened = msgspec.msgpack.Decoder(get_type_hints(described)["return"]).decode
 
-    def read(record: Any) -> _Value:
+    def read(record: Any) -> Any:
         value = held(record)
         if type(value) is AtRest:
             try:
@@ -57,7 +57,7 @@ def part(described: Callable[[Any], _Value]) -> Part[_Value]:
             except DAMAGE as error:
                 raise unreadable(error) from error
             setattr(record, field, value)
-        return cast(_Value, value)
+        return value
 
     def write(record: Any, value: _Value) -> None:
         setattr(record, field, value)
