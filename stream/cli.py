@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rules": ("rules:rules", "Check, list, compare and publish rules, without a restart."),
     "pause": ("pause:pause", "Hold all actions back, on all workers at once."),
     "resume": ("pause:resume", "End a pause."),
+    "test-customers": ("rehearsal:test_customers", "Name customers for whom everything is decided and nothing sent."),
     "schemas": ("schemas:schemas", "Print, write or check the message contract (JSON Schema, AsyncAPI)."),
     "settings": ("settings:settings", "List every setting with its default, unit and environment variable."),
 }

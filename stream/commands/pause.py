@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import click
-import msgspec
 
 from stream.agents.publishing import publish
 from stream.commands.rules_live import BY, NOTE, asked, connected, now_ms, settings_of
 from stream.errors import ConfigurationError
 from stream.rules.loader import load_rules
-from stream.rules.published import Published, Switched, paused, rule_set
+from stream.rules.published import Published, Switched, rule_set
+from stream.rules.switches import switched, told
 
 _RULE = click.option("--rule", "rule_id", default="", metavar="ID", help="Only this rule.")
 
@@ -22,8 +22,8 @@ _RULE = click.option("--rule", "rule_id", default="", metavar="ID", help="Only t
 def pause(by: str, note: str, rule_id: str, broker: str | None, app_id: str | None) -> None:
     """Hold back every action from now on, until `winback resume`; a restart changes nothing about it.
 
-    Events are still taken and decisions made; they are put off, and judged again within five minutes of the end of the pause
-    unless they are worthless by then.
+    Events are still taken and decisions made; they are put off, and go on as soon as the pause ends unless they are worthless
+    by then.
 
     \b
     Examples:
@@ -39,7 +39,7 @@ def pause(by: str, note: str, rule_id: str, broker: str | None, app_id: str | No
 @_RULE
 @connected
 def resume(by: str, note: str, rule_id: str, broker: str | None, app_id: str | None) -> None:
-    """End the pause of everything, or of one rule."""
+    """End the pause of everything, or of one rule. What has waited for it is judged again and goes out at once."""
     _switch("resume", by, note, rule_id, broker, app_id)
 
 
@@ -52,26 +52,4 @@ def _switch(did: str, by: str, note: str, rule_id: str, broker: str | None, app_
             raise ConfigurationError([f"no rule is called {rule_id}; there are: {', '.join(live.by_id)}"])
         return switched(found.switched, did, by=by, note=note, rule_id=rule_id, at_ms=now_ms())
 
-    click.echo(paused(asked(settings, publish(settings, make))) or "nothing is paused")
-
-
-def switched(before: Switched, did: str, *, by: str, note: str, rule_id: str, at_ms: int) -> Switched:
-    """The switches after a pause or the end of one."""
-    stopped = dict(before.stopped_rules)
-    paused_by = before.paused_by
-    if rule_id and did == "pause":
-        stopped[rule_id] = by
-    elif rule_id:
-        stopped.pop(rule_id, None)
-    else:
-        paused_by = by if did == "pause" else ""
-    return msgspec.structs.replace(
-        before,
-        number=before.number + 1,
-        did=f"{did} {rule_id}".rstrip(),
-        by=by,
-        at_ms=at_ms,
-        note=note,
-        paused_by=paused_by,
-        stopped_rules=stopped,
-    )
+    click.echo("\n".join(told(asked(settings, publish(settings, make)))))

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from stream.commands.rehearsal import dry
 from stream.commands.rules_live import diff, history, publish, rollback, status
 from stream.environment import read_settings
 from stream.rules.loader import load_rules
@@ -59,12 +60,19 @@ def list_(folder: str | None) -> None:
     table.add_column("priority", justify="right", no_wrap=True)
     for rule in sorted(found.rules, key=lambda rule: (-rule.priority, rule.id)):
         condition = " ".join(rule.condition.text.split())
-        row = (rule.id, asked(rule), condition, does(rule), rule.channel, str(rule.priority))
+        row = (
+            rule.id,
+            asked(rule),
+            condition,
+            does(rule),
+            " or ".join(rule.channels or (rule.channel,)),
+            str(rule.priority),
+        )
         table.add_row(*(cell.replace("[", "\\[") for cell in row))
     console.print(table)
 
 
-for _command in (diff, publish, history, rollback, status):
+for _command in (diff, publish, history, rollback, status, dry):
     rules.add_command(_command)
 
 

@@ -20,6 +20,7 @@ from stream.events.instants import to_text
 from stream.rules import published as pub
 from stream.rules.loader import load_rules, parse_rules, read_rules
 from stream.rules.published import Published, RulesVersion
+from stream.rules.switches import told
 
 _Result = TypeVar("_Result")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -98,7 +99,7 @@ def diff(folder: str, broker: str | None, app_id: str | None) -> None:
 @click.command(short_help="Show who published what, and who switched what.")
 @connected
 def history(broker: str | None, app_id: str | None) -> None:
-    """Every version of the rules and every pause, oldest first, with who, when and why."""
+    """Every version of the rules and every switch (pauses, dry runs, test customers), oldest first, with who, when and why."""
     settings = settings_of(broker, app_id)
     found = asked(settings, read_published(settings))
     events = [
@@ -126,14 +127,14 @@ def rollback(version: int, by: str, note: str, broker: str | None, app_id: str |
     click.echo(_told(asked(settings, publish_record(settings, make))))
 
 
-@click.command(short_help="Show which rules are live and what is paused.")
+@click.command(short_help="Show which rules are live and what is switched.")
 @connected
 def status(broker: str | None, app_id: str | None) -> None:
     """The version that is live, who published it, and what is switched."""
     settings = settings_of(broker, app_id)
     found = asked(settings, read_published(settings))
     click.echo(_told(found.current) if found.current else "nothing is published: workers go by their own rules")
-    click.echo(pub.paused(found.switched) or "nothing is paused")
+    click.echo("\n".join(told(found.switched)))
 
 
 def _told(version: RulesVersion) -> str:

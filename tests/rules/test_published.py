@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from stream.commands.pause import switched
 from stream.errors import ConfigurationError, RuleFileError
 from stream.rules.loader import parse_rules
 from stream.rules.published import (
     Published,
     RulesVersion,
+    Switched,
     decode,
     difference,
     encode,
@@ -19,6 +21,7 @@ from stream.rules.published import (
     rolled_back,
     rule_set,
 )
+from stream.rules.switches import dry, rehearsed, switched, told
 
 RULE = """\
 id: {id}
@@ -105,3 +108,33 @@ def test_pauses_of_everything_and_of_rules_are_apart() -> None:
     assert ["pause lapsed", "pause", "resume"] == [s.did for s in published.switches]
     assert "lapsed paused by ann" == paused(published.switched)
     assert isinstance(published, Published) and not any(isinstance(s, RulesVersion) for s in published.switches)
+
+
+def test_dry_runs_and_test_customers_are_switched_without_touching_the_rest() -> None:
+    """Each switch is one numbered record that says who did what; a pause stays while something else is switched."""
+    published = Published()
+
+    def do(make: Callable[[Switched], Switched]) -> None:
+        nonlocal published
+        record = make(published.switched)
+        published = decode({key_of(s): encode(s) for s in (*published.switches, record)})
+
+    do(lambda now: switched(now, "pause", by="ann", note="", rule_id="lapsed", at_ms=1))
+    do(lambda now: dry(now, "welcome", off=False, by="bob", note="too many?", at_ms=2))
+    do(lambda now: rehearsed(now, ["eve", "ann"], remove=False, by="bob", note="", at_ms=3))
+    assert [
+        "lapsed paused by ann",
+        "dry run, switched: welcome",
+        "test customers, switched: ann, eve",
+    ] == told(published.switched)
+    do(lambda now: dry(now, "welcome", off=True, by="bob", note="", at_ms=4))
+    do(lambda now: rehearsed(now, ["eve"], remove=True, by="bob", note="", at_ms=5))
+
+    assert ["lapsed paused by ann", "test customers, switched: ann"] == told(published.switched)
+    assert [
+        (1, "pause lapsed", "ann", ""),
+        (2, "dry run welcome", "bob", "too many?"),
+        (3, "test customers ann, eve", "bob", ""),
+        (4, "end of dry run welcome", "bob", ""),
+        (5, "no test customers eve", "bob", ""),
+    ] == [(s.number, s.did, s.by, s.note) for s in published.switches]
