@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -35,7 +36,7 @@ def ask(
     **settings: Any,
 ) -> Asked:
     """A question about a shipped rule with ``changes``, under settings."""
-    made = msgspec.structs.replace(load_rules().by_id[rule], **(changes or {}))
+    made = msgspec.structs.replace(_shipped().by_id[rule], **(changes or {}))
     return Asked(
         rule=made,
         channel=made.channel,
@@ -50,3 +51,7 @@ def ask(
         controls=controls or Controls(),
         **(asked or {}),
     )
+
+
+_shipped = cache(load_rules)
+"""Reading them takes longer than asking."""
