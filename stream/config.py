@@ -19,6 +19,9 @@ QUIET_HOURS = r"([01]\d:[0-5]\d|2[0-3]:[0-5]\d)-([01]\d:[0-5]\d|2[0-3]:[0-5]\d)"
 """Two times of the local day, such as 21:00-08:00."""
 CAP = r"(channel|group):([a-z0-9-]+)=(\d{1,4})/(\d{1,3})([hd])"
 """A cap besides the customer's: its scope, how many, in what rolling window; such as channel:sms=1/7d."""
+TIER_CHANNELS = r"([a-z]+)=([a-z]+(?:>[a-z]+)*)"
+"""A tier and the channels that it is best reached by, the best one first; such as high=push>app."""
+_TIERS = ("prospect", "lost", "low", "medium", "high")
 _CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 
 
@@ -108,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Help("actions on `quiet_channels` wait for the end of these hours, on the customer's clock; empty: none")
     ] = "21:00-08:00"
     quiet_channels: Annotated[str, Help("channels that ring, so that quiet hours matter")] = "sms,push,app,wechat,call"
+    tier_channels: Annotated[
+        str, Help("where a rule names several channels: what each tier is best reached by, the best one first")
+    ] = "high=push>app>wechat,low=sms>wechat,lost=sms>wechat"
     decision_window_ms: Annotated[
         int, Help("rules that exclude each other are compared over this window; the highest priority goes out", "ms")
     ] = 600_000
@@ -277,7 +283,19 @@ def problems(settings: Settings) -> list[str]:
     for word in filter(None, (word.strip() for word in settings.caps.split(","))):
         if not re.fullmatch(CAP, word):
             found.append(f"caps: {word!r} is not of the form channel:sms=1/7d or group:recall=2/30d")
+    for word in filter(None, (word.strip() for word in settings.tier_channels.split(","))):
+        found += _wrong_tier_channels(word)
     names = [getattr(settings, row.name) for row in SETTINGS if row.name.startswith("topic_")]
     for name in sorted({n for n in names if names.count(n) > 1}):
         found.append(f"topics: {name!r} is used for more than one topic")
     return found
+
+
+def _wrong_tier_channels(word: str) -> list[str]:
+    match = re.fullmatch(TIER_CHANNELS, word)
+    if match is None:
+        return [f"tier_channels: {word!r} is not of the form high=push>app"]
+    tiers = [] if match[1] in _TIERS else [match[1]]
+    return [f"tier_channels: there is no tier {name!r}, only {', '.join(_TIERS)}" for name in tiers] + [
+        f"tier_channels: there is no channel {name!r}" for name in match[2].split(">") if name not in _CHANNELS
+    ]

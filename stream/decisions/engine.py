@@ -32,7 +32,7 @@ from stream.events.kinds import Event
 from stream.experiments.assignment import arm_of
 from stream.experiments.tally import Key, Tally, acted, settled
 from stream.governance.asked import Asked, Controls
-from stream.governance.judge import Judgement, judge, remember, remember_held_out
+from stream.governance.judge import Judgement, judge, remember, remember_held_out, settle_channel
 from stream.governance.ledger import Ledger
 from stream.governance.policy import make_policy
 from stream.rules.condition import ConditionError
@@ -85,6 +85,8 @@ class Way(NamedTuple):
 
     arm: Experiment
     channel: Channel
+    channels: tuple[Channel, ...]
+    """To choose from; empty: there is the one above only."""
     template: str
     offer: dict[str, Any] | None
     cost_minor: int
@@ -92,10 +94,10 @@ class Way(NamedTuple):
 
 def _ways(rule: Rule) -> dict[str, Way]:
     """By arm; whoever is held out would have had what `then` says."""
-    plain = Way(Experiment(), rule.channel, rule.template, _plain(rule.offer), rule.cost_minor)
+    plain = Way(Experiment(), rule.channel, rule.channels, rule.template, _plain(rule.offer), rule.cost_minor)
     ways = {DEFAULT: plain, CONTROL: plain._replace(arm=Experiment(arm=CONTROL, holdout=True))}
     for v in rule.experiment.variants:
-        ways[v.id] = Way(Experiment(arm=v.id), v.channel, v.template, _plain(v.offer), v.cost_minor)
+        ways[v.id] = Way(Experiment(arm=v.id), v.channel, v.channels, v.template, _plain(v.offer), v.cost_minor)
     return ways
 
 
@@ -274,7 +276,7 @@ class Engine:
                 self._journeys.go_on(case, pending, decisions)
                 continue
             ready = self._ready.get(pending.rule_id)
-            if ready is None:
+            if ready is None or ready.rule.journey is not None:
                 decisions.append(self._called_off(case, pending))
                 continue
             contest = pending.contest
@@ -344,8 +346,8 @@ class Engine:
         )
 
     def _called_off(self, case: Case, pending: Pending) -> Decision:
-        """What a rule that is gone has left: it is told, so that nothing is lost without a word."""
-        ready = self._retired.get(pending.rule_id)
+        """What a rule has left that is gone, or a journey now: it is told, so that nothing is lost without a word."""
+        ready = self._ready.get(pending.rule_id) or self._retired.get(pending.rule_id)
         if ready is None:
             ready = self._retired[pending.rule_id] = Ready(unknown_rule(pending.rule_id), self.rules.version)
         event = _decode_event(pending.event) if pending.event else NOTHING
@@ -459,11 +461,13 @@ class Engine:
         until_ms: int,
         contest: str = "",
         arm: str = "",
+        *,
+        paused: bool = False,
     ) -> None:
         memory = case.profile.customer.memory
         plans = memory.plan()
         known = b"" if event is NOTHING else _encode_event(event)
-        plans.put_off(Pending(until_ms, rule.id, occurrence, since_ms, contest, cause, arm, known))
+        plans.put_off(Pending(until_ms, rule.id, occurrence, since_ms, contest, cause, arm, known, paused))
         memory.pending_ms = plans.next_ms
 
     def _decide(
@@ -506,6 +510,9 @@ class Engine:
             holds=holds,
             outranked_by=outranked_by,
         )
+        if way.channels:
+            settle_channel(asked, way.channels)
+            way = way._replace(channel=asked.channel)
         judged = self._judge(asked)
         answer, reason, retry_ms, _ = judged
         if rule.experiment.window_ms and is_first and judged.is_exposed:
@@ -514,8 +521,12 @@ class Engine:
             self.ledger_touched |= remember(asked)
             if rule.experiment.window_ms:
                 self.tallied.append(acted(_key(rule, way, profile.tier), way.cost_minor))
-        elif answer == "deferred" and not step:
-            self._put_off(rule, case, event, occurrence, since_ms, cause, retry_ms, arm=way.arm.arm)
+        elif answer == "deferred":
+            paused = reason == "paused"
+            if paused and not self.ledger.waits:
+                self.ledger.waits = self.ledger_touched = True
+            if not step:
+                self._put_off(rule, case, event, occurrence, since_ms, cause, retry_ms, arm=way.arm.arm, paused=paused)
         elif reason == "holdout":
             remember_held_out(asked)
         name = f"{occurrence}/{step}" if step else f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence

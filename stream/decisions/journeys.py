@@ -109,7 +109,7 @@ class Journeys:
         """Leads a journey on whose time has come, under the rules of today."""
         rule = self._engine.rules.by_id.get(running.rule_id)
         journey = None if rule is None else rule.journey
-        running.waits = ""
+        running.waits, running.paused = "", False
         if rule is None or journey is None:
             self._end(rule, case, running, "cancelled", "there is no such journey any more", decisions)
             return
@@ -198,6 +198,7 @@ class Journeys:
         running.arm = decision.experiment.arm
         reason = decision.reason or ""
         if decision.verdict == "deferred":
+            running.paused = reason == "paused"
             self._rest(case, running, parse_ms(decision.not_before))
             return False
         if decision.verdict == "publish":
@@ -219,6 +220,7 @@ class Journeys:
                 rule,
                 action=step.action,
                 channel=step.channel,
+                channels=step.channels,
                 template=step.template,
                 offer=step.offer,
                 cooldown_ms=0 if is_later else rule.cooldown_ms,

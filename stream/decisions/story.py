@@ -38,7 +38,10 @@ decode = msgspec.json.Decoder(Decision).decode
 def story(decision: Decision) -> Story:
     """The story of one record. One that was put off and then went out has two: tell them in order of time."""
     answer, reason = judged_again(decision.governance, parse_ms(decision.expires_at))
-    agrees = decision.verdict == ENDED or (answer, reason) == (decision.verdict, decision.reason)
+    chosen = [v.facts["chosen"] for v in decision.governance if v.check == "channel_choice"]
+    agrees = decision.verdict == ENDED or (
+        (answer, reason) == (decision.verdict, decision.reason) and chosen in ([], [decision.channel])
+    )
     return Story(title=_title(decision), lines=tuple(_lines(decision, agrees=agrees)), agrees=agrees)
 
 
@@ -83,7 +86,8 @@ _ABOUT = {
     "cancelled": "reason",
     "missing_identifier": "address",
     "consent_missing": "consent",
-    "channel_unfit": "channel",
+    "channel_choice": "channel",
+    "channel_unfit": "bounced",
     "cooldown": "cool-down",
     "outranked": "priority",
     "holdout": "experiment",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -23,6 +25,14 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
     stopped_rules: frozenset[str] = frozenset()
     """Rules that are paused: by a person, or because they were shown to have no effect."""
     test_customers: frozenset[str] = frozenset()
+
+    def stops(self, rule_id: str) -> bool:
+        """Whether a rule is paused, with all others or by itself."""
+        return bool(self.paused_by) or rule_id in self.stopped_rules
+
+    def is_lifted_by(self, after: Controls) -> bool:
+        """Whether what comes after has ended a pause."""
+        return bool(self.paused_by and not after.paused_by) or not self.stopped_rules <= after.stopped_rules
 
 
 @dataclass(slots=True)
@@ -49,5 +59,7 @@ class Asked:
     """The rule that won the decision window, if this one has lost."""
     error: str = ""
     """Why the rule's condition could not be told, if it couldn't."""
+    choice: Mapping[str, Any] | None = None
+    """How the channel was chosen, where the rule names several (`stream.governance.judge.settle_channel`)."""
     holds: bool = True
     """What the rule waits for is still so. An action that was put off may have lost its reason."""

@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 from stream.events.instants import DAY_MS, to_text
 from stream.governance.asked import Asked
+from stream.governance.channels import best, told
 from stream.governance.quiet import ends_ms
 from stream.zones import local, zone
 
 Facts = Mapping[str, Any]
 """JSON-able."""
 
-PAUSE_RETRY_MS = 300_000
-"""How long an action waits before it asks again whether everything is still paused. Shorter: a long pause makes work for
-nothing; longer: actions with a short life are lost to a short pause."""
+PAUSE_RETRY_MS = 3_600_000
+"""How often an action that waits for the end of a pause is judged again while nobody ends it. Shorter: a long pause says the same
+of everybody over and over; longer: more customers are looked at when it ends, because all that waits is due within this time."""
 
 
 def _never(facts: Facts) -> int:
@@ -52,6 +53,10 @@ def _condition(a: Asked) -> Facts | None:
     return {"error": a.error} if a.error else None
 
 
+def _chosen(a: Asked) -> Facts | None:
+    return a.choice
+
+
 def _reason(a: Asked) -> Facts | None:
     return None if a.holds else _GONE
 
@@ -61,10 +66,10 @@ def _useful(a: Asked) -> Facts | None:
 
 
 def _stopped(a: Asked) -> Facts | None:
-    by = a.controls.paused_by
-    if not by and a.rule.id not in a.controls.stopped_rules:
+    if not a.controls.stops(a.rule.id):
         return None
-    return {"by": by or "whoever looks after this rule", "now_ms": a.now_ms}
+    by = a.controls.paused_by or "whoever looks after this rule"
+    return {"by": by, "now_ms": a.now_ms, "expires_ms": a.expires_ms}
 
 
 def _identifier(a: Asked) -> Facts:
@@ -251,6 +256,12 @@ def _fit_passes(f: Facts) -> bool:
     return bool(is_old or f["answered_ms"] > f["bounced_ms"])
 
 
+def _stopped_later(f: Facts) -> int:
+    """As long as it is worth something: the pause may end at any time."""
+    retry_ms = min(f["now_ms"] + PAUSE_RETRY_MS, f["expires_ms"] - 1)
+    return int(retry_ms) if retry_ms > f["now_ms"] else 0
+
+
 def _budget_passes(f: Facts) -> bool:
     return bool(f["cost_minor"] <= f["left_minor"])
 
@@ -268,6 +279,12 @@ CHECKS: tuple[Check, ...] = (
         lambda f: f"worth something until {to_text(f['expires_ms'])}",
     ),
     Check("cancelled", _reason, _fails, lambda f: "its reason is gone"),
+    Check(
+        "channel_choice",
+        _chosen,
+        lambda f: bool(f["chosen"] == best(f["ways"])),
+        lambda f: told(f["chosen"], f["tier"], f["ways"]),
+    ),
     Check("missing_identifier", _identifier, lambda f: not f["anonymous"] or f["reaches_devices"], _identifier_detail),
     Check("consent_missing", _consent, _consent_passes, _consent_detail),
     Check(
@@ -280,7 +297,7 @@ CHECKS: tuple[Check, ...] = (
     Check("outranked", _rank, _fails, lambda f: f"{f['by']} goes first"),
     Check("no_effect", _useful, _fails, lambda f: f"the rule does no good: {f['shown']}"),
     Check("holdout", _holdout, _fails, lambda f: "in the hold-out"),
-    Check("paused", _stopped, _fails, lambda f: f"paused by {f['by']}", lambda f: int(f["now_ms"]) + PAUSE_RETRY_MS),
+    Check("paused", _stopped, _fails, lambda f: f"paused by {f['by']}", _stopped_later),
     Check("quiet_hours", _quiet, _quiet_passes, _quiet_detail, lambda f: f["until_ms"]),
     Check("frequency_cap", _cap, _cap_passes, _cap_detail, _cap_later),
     Check("budget", _budget, _budget_passes, _budget_detail, lambda f: f["next_ms"]),

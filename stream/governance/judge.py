@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from stream.actions.decision import Verdict
 from stream.governance.asked import Asked
+from stream.governance.channels import best
 from stream.governance.checks import BY_NAME, CHECKS, CONSTANTS, Check, Facts
 from stream.governance.policy import Policy
 from stream.rules.rule import Rule
@@ -17,6 +18,8 @@ from stream.state.memory import Memory
 Answer = Literal["publish", "deferred", "suppressed"]
 _LASTING = frozenset(name for name, *_ in takewhile(lambda check: check.name != "holdout", CHECKS))
 """The checks that look at nothing which passes with time or depends on other actions; the hold-out comes right after them."""
+_OF_CHANNEL = ("missing_identifier", "consent_missing", "channel_unfit", "frequency_cap", "quiet_hours")
+"""The checks that may speak against one channel and not against another."""
 _CONSTANT: dict[int, Verdict] = {}
 """By identity of facts that are the same for everybody: the verdict that they lead to."""
 
@@ -37,6 +40,41 @@ class Judgement(NamedTuple):
 
 
 _MAY_GO = Judgement("publish", None, 0, ())
+
+
+def settle_channel(asked: Asked, channels: Sequence[Channel]) -> None:
+    """Chooses the channel of an action that may go out on one of several, and notes why.
+
+    A channel that rings isn't passed over because it is night, unless the action would be worthless in the morning.
+    """
+    ranks = {channel: rank for rank, channel in enumerate(asked.policy.tier_channels.get(asked.tier, ()))}
+    person, sent = asked.customer.person, asked.customer.memory.sent_on()
+    ways = []
+    for channel in channels:
+        asked.channel = channel
+        ways.append(
+            {
+                "channel": channel,
+                "obstacle": _obstacle(asked),
+                "rank": ranks.get(channel, len(ranks)),
+                "sent": sent.get(channel, 0),
+                "answers": person.answers(channel),
+            }
+        )
+    asked.channel = cast(Channel, best(ways))
+    asked.choice = {"chosen": asked.channel, "tier": asked.tier, "ways": ways}
+
+
+def _obstacle(asked: Asked) -> str:
+    """The first check that the channel fails, empty if it may be used."""
+    for name in _OF_CHANNEL:
+        check = BY_NAME[name]
+        facts = check.look(asked)
+        if facts is None or check.passes(facts):
+            continue
+        if name != "quiet_hours" or check.later(facts) >= asked.expires_ms:
+            return name
+    return ""
 
 
 def judge(asked: Asked) -> Judgement:
@@ -102,6 +140,8 @@ def _answer(failed: Sequence[tuple[Check, Facts]], expires_ms: int) -> tuple[Ans
 def remember(asked: Asked) -> bool:
     """Notes a published action for the checks to come; whether the partition's ledger has changed."""
     rule, memory, now_ms = asked.rule, asked.customer.memory, asked.now_ms
+    if asked.channel != "none":
+        memory.plan().count_sent(asked.channel)
     if rule.cooldown_ms:
         memory.decided_ms[rule.id] = now_ms
     if rule.cap:

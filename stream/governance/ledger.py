@@ -28,6 +28,8 @@ class Ledger(msgspec.Struct, array_like=True):
     """Rule id, or `ALL_RULES` → actions in that minute."""
     open_until_ms: dict[str, int] = {}
     """Rule id, or `ALL_RULES` → until when its circuit is open."""
+    waits: bool = False
+    """Some action waits for the end of a pause: whoever ends it has to look for it, also after a restart."""
 
     def money_left(self, tier: str, now_ms: int, policy: Policy) -> int:
         """What is left of the day's money for a customer of a tier, minor units."""

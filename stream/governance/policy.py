@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from stream.config import CAP, DAY_MS, QUIET_HOURS, Settings
+from stream.config import CAP, DAY_MS, QUIET_HOURS, TIER_CHANNELS, Settings
 from stream.rules.rule import RuleSet
 from stream.zones import zone
 
@@ -50,6 +51,8 @@ class Policy(NamedTuple):
     breaker_open_ms: int
     partitions: int
     test_customers: frozenset[str]
+    tier_channels: Mapping[str, tuple[str, ...]]
+    """Tier → the channels that it is best reached by, the best one first."""
 
     def caps_on(self, channel: str, group: str) -> tuple[Cap, ...]:
         """The caps that an action comes under."""
@@ -80,6 +83,7 @@ def make_policy(settings: Settings, partitions: int) -> Policy:
         breaker_open_ms=settings.breaker_open_minutes * 60_000,
         partitions=partitions,
         test_customers=frozenset(_words(settings.test_customers)),
+        tier_channels=_tier_channels(settings.tier_channels),
     )
 
 
@@ -117,6 +121,15 @@ def _caps(text: str) -> list[Cap]:
         assert match is not None, "settings are checked before they are used"
         scope, name, most, number, unit = match.groups()
         found.append(Cap(f"{scope}:{name}", int(most), int(number) * _UNITS_MS[unit]))
+    return found
+
+
+def _tier_channels(text: str) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for word in _words(text):
+        match = re.fullmatch(TIER_CHANNELS, word)
+        assert match is not None, "settings are checked before they are used"
+        found[match[1]] = tuple(match[2].split(">"))
     return found
 
 

@@ -89,6 +89,21 @@ class DueIndex:
             heappop(self._slots)
         return None
 
+    def until(self, ms: int) -> list[bytes]:
+        """Whoever is due up to an instant, in order.
+
+        >>> index = DueIndex()
+        >>> index.set(b"b", 20); index.set(b"a", 20); index.set(b"c", 30_000_000)
+        >>> index.until(40)
+        [b'a', b'b']
+        """
+        found: set[Entry] = set()
+        for slot in self._slots:
+            if slot <= ms >> SLOT_BITS:
+                keys = self._waiting.get(slot) or [key for _, key in self._sorted.get(slot, ())]
+                found.update((self._due[key], key) for key in keys if self._due.get(key, ms + 1) <= ms)
+        return [key for _, key in sorted(found)]
+
     def pop_due(self, now_ms: int) -> Entry | None:
         """Takes out the earliest (due, customer) that is due by ``now_ms``."""
         at = self.next_ms()

@@ -23,6 +23,7 @@ from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
 from stream.experiments.tally import merged
 from stream.governance.asked import Controls
+from stream.governance.checks import PAUSE_RETRY_MS
 from stream.governance.ledger import Ledger
 from stream.outcome import Outcome
 from stream.processor.browsing import Browsing
@@ -96,6 +97,8 @@ class Partition:
         self._buying = Buying(rules, settings, self._work)
         self._due = DueIndex()
         self._stale = Stale()
+        self._waking = Stale()
+        self._lifted_ms = 0
         self._record = self._stored_record()
         self._work.engine.ledger = self._record.ledger
         self._epoch_day: int | None = None
@@ -123,6 +126,9 @@ class Partition:
             self._now_ms = (self._record.closed_day + 1) * DAY_MS
         elif now_ms:
             self._now_ms = now_ms
+        self._waking.forget()
+        if self._record.ledger.waits:
+            self._look_for_waiting()
 
     def _recover_customers(self, histograms: Histograms, offsets: dict[int, int]) -> Iterator[tuple[bytes, int]]:
         """Key and due instant of every customer; the heads of their records are enough."""
@@ -151,8 +157,8 @@ class Partition:
             self._now_ms = now_ms
             if self._record.closed_day is None:
                 self._close_day(day_of(now_ms) - 1, out)
-        elif self._stale:
-            self._find_dues_anew(None, out)
+        else:
+            self._catch_up(out)
         self._fold(batch if self._event_clock else in_runs(batch), now_ms, out)
         self._encode(out)
         return out
@@ -160,10 +166,12 @@ class Partition:
     def tick(self, now_ms: int) -> Outcome:
         """Fires what is due up to ``now_ms``, at most a slice of it, and closes UTC days that are over."""
         out = Outcome()
-        if self._stale and self._event_clock:
-            self._find_dues_anew(None, out)
+        if self._event_clock:
+            self._catch_up(out)
         if not self._waits_for_epoch():
             self._advance(now_ms, out, TICK_CUSTOMERS, pause=True)
+        if self._waking:
+            self._wake(STALE_CUSTOMERS, out)
         if self._stale:
             self._find_dues_anew(STALE_CUSTOMERS, out)
         self._encode(out)
@@ -175,11 +183,11 @@ class Partition:
         With the event clock nothing is due while the version of the open day is missing: what falls on midnight itself
         belongs to the new day.
 
-        While customers' due instants are found anew there is something to do at once: an instant that is over, and another one
+        While customers' due instants are found anew, or what a pause has held back is let go, there is something to do at once: an instant that is over, and another one
         after each slice, so that who ticks sees it move.
         """
-        if self._stale:
-            return self._now_ms if self._event_clock else self._stale.slices
+        if self._stale or self._waking:
+            return self._now_ms if self._event_clock else self._stale.slices + self._waking.slices
         if self._waits_for_epoch():
             return None
         if self._record.closed_day is None:
@@ -218,8 +226,11 @@ class Partition:
         self._find_stale()
 
     def control(self, controls: Controls) -> None:
-        """What people have switched holds from the next step on."""
-        self._work.engine.controls = controls
+        """What people have switched holds from the next step on. What has waited for the end of a pause goes on at once."""
+        engine = self._work.engine
+        before, engine.controls = engine.controls, controls
+        if engine.ledger.waits and before.is_lifted_by(controls):
+            self._look_for_waiting()
 
     @property
     def rules(self) -> RuleSet:
@@ -229,6 +240,7 @@ class Partition:
     def commit(self) -> None:
         """What was returned since the last commit is durable."""
         self._stale.commit()
+        self._waking.commit()
         self._residents.age()
         self._record_touched = False
 
@@ -252,6 +264,7 @@ class Partition:
         self._work.scorer.matured.clear()
         self._work.engine.tallied.clear()
         self._stale.rollback()
+        self._waking.rollback()
         self._record = self._stored_record()
         self._work.engine.ledger = self._record.ledger
         self._record_touched = self._work.engine.ledger_touched = False
@@ -307,6 +320,35 @@ class Partition:
         else:
             # A store in memory can't be gone through while it changes; one on disk is, without all keys in memory.
             self._stale.begin(list(self._store) if isinstance(self._store, dict) else self._store)
+
+    def _catch_up(self, out: Outcome) -> None:
+        """Event clock: what other rules and switches bring about, before time goes on."""
+        if self._waking:
+            self._wake(None, out)
+        if self._stale:
+            self._find_dues_anew(None, out)
+
+    def _look_for_waiting(self) -> None:
+        """Begins to look for actions that wait for the end of a pause. All are due by then, or wait for something else too."""
+        self._lifted_ms = self._now_ms  # a step that is rolled back takes the event clock with it
+        self._waking.begin(self._due.until(self._lifted_ms + PAUSE_RETRY_MS))
+
+    def _wake(self, most: int | None, out: Outcome) -> None:
+        """Judges again what the next customers have waiting for the end of a pause, where it has ended."""
+        residents, engine = self._residents, self._work.engine
+        now_ms = max(self._now_ms, self._lifted_ms)
+        for key in self._waking.take(most):
+            resident = residents.find(key.decode())
+            if resident is None:
+                continue
+            memory = resident.customer.memory
+            if memory.pending_ms and memory.plan().wake(now_ms, engine.controls.stops):
+                memory.pending_ms = memory.plan().next_ms
+                self._fire(key, now_ms, out)
+            elif not resident.touched:
+                residents.drop(resident)
+        if self._waking.is_through and not engine.controls.paused_by and not engine.controls.stopped_rules:
+            engine.ledger.waits, engine.ledger_touched = False, True
 
     def _find_dues_anew(self, most: int | None, out: Outcome) -> None:
         """Brings the due instants of the next customers up to date with the rules, and their records where that changes them."""

@@ -29,6 +29,8 @@ class Variant(msgspec.Struct, frozen=True):
     channel: Channel
     offer: Offer | None
     cost_minor: int
+    channels: tuple[Channel, ...] = ()
+    """As of a rule."""
 
 
 class Experiment(msgspec.Struct, frozen=True):

@@ -33,6 +33,8 @@ class Send(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     offer: Offer | None
     then: str
     """Of the next step, or `END`; of every kind of step."""
+    channels: tuple[Channel, ...] = ()
+    """As of a rule."""
 
 
 class Wait(msgspec.Struct, frozen=True, tag=True, kw_only=True):

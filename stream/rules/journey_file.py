@@ -8,7 +8,16 @@ from typing import Any, Final
 from stream.rules.condition import Condition
 from stream.rules.journey import END, LONGEST_DAYS, Branch, Journey, Send, Step, Wait, WaitFor
 from stream.rules.rule import DAY_MS
-from stream.rules.rule_file import OfferForm, RuleFile, StepForm, duration_ms, is_duration, make_offer
+from stream.rules.rule_file import (
+    OfferForm,
+    RuleFile,
+    StepForm,
+    duration_ms,
+    first_of,
+    is_duration,
+    make_offer,
+    several,
+)
 from stream.rules.vocabulary import closest
 
 Path = tuple[str | int, ...]
@@ -132,7 +141,13 @@ def _step(form: StepForm, following: str, condition: Condition | None) -> Step:
         offer = make_offer(form.send.offer) if isinstance(form.send.offer, OfferForm) else None
         send = form.send
         return Send(
-            id=form.id, action=send.action, channel=send.channel, template=send.template, offer=offer, then=then
+            id=form.id,
+            action=send.action,
+            channel=first_of(send.channel),
+            channels=several(send.channel),
+            template=send.template,
+            offer=offer,
+            then=then,
         )
     if form.wait:
         return Wait(id=form.id, for_ms=duration_ms(form.wait), then=then)

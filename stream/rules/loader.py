@@ -153,6 +153,7 @@ class _File:
         self._check_times()
         for path in sent_offers(self.data):
             self._check_offer(path)
+            self._check_channels(path)
         self._check_experiment()
 
     def _compiled(self, path: tuple[str | int, ...]) -> Condition | None:
@@ -231,11 +232,24 @@ class _File:
         elif kind == "percent" and isinstance(value, int) and value > 100:
             self.mistake((*path, "offer", "value"), "more than 100 per cent", value)
 
+    def _check_channels(self, path: tuple[str | int, ...]) -> None:
+        """Several channels have to be different ones that reach somebody."""
+        form: Any = self.data
+        for key in path:
+            form = form[key] if isinstance(key, int) else form.get(key)
+        named = form.get("channel") if isinstance(form, dict) else None
+        for number, channel in enumerate(named if isinstance(named, list) else ()):
+            if channel in named[:number]:  # type: ignore[index]
+                self.mistake((*path, "channel", number), "this channel is named twice", channel)
+            elif channel == "none" and len(named) > 1:  # type: ignore[arg-type]
+                self.mistake((*path, "channel", number), "reaches nobody, so there is nothing to choose", "none")
+
     def _check_experiment(self) -> None:
         variants = self.data.get("variants")
         known: set[str] = set()
         for number, variant in enumerate(variants if isinstance(variants, list) else ()):
             name = variant.get("id") if isinstance(variant, dict) else None
+            self._check_channels(("variants", number))
             if name in _TAKEN:
                 self.mistake(("variants", number, "id"), "this name is taken by those without a variant", name)
             elif name in known:

@@ -39,6 +39,8 @@ _WORDS = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 Duration = Annotated[str, Meta(pattern=_DURATION, title="a duration such as 90s, 15m, 2h, 3d or 2w")]
 TimeOfDay = Annotated[str, Meta(pattern=_TIME_OF_DAY, title="a time of day such as 09:30")]
 Words = Annotated[str, Meta(pattern=_WORDS, max_length=64, title="lower-case words joined by dashes")]
+Channels = Channel | Annotated[list[Channel], Meta(min_length=1)]
+"""One channel, or several that are chosen from for each customer."""
 Sentence = Annotated[str, Meta(min_length=1, max_length=300, title="one sentence")]
 
 
@@ -104,7 +106,9 @@ class Then(msgspec.Struct, forbid_unknown_fields=True):
     """What to do."""
 
     action: Annotated[ActionKind, Meta(description="what the message is for")]
-    channel: Annotated[Channel, Meta(description="how it reaches the customer")]
+    channel: Annotated[
+        Channels, Meta(description="how it reaches the customer; of several the best for each is chosen")
+    ]
     template: Annotated[Words, Meta(description="the message's name in marketing automation")]
     offer: OfferForm | UnsetType = UNSET
 
@@ -150,7 +154,10 @@ class VariantForm(msgspec.Struct, forbid_unknown_fields=True):
     id: Annotated[Words, Meta(description="the arm of the experiment")]
     weight: Annotated[int, Meta(ge=1, le=1_000, description="its share is this over the sum of all")] = 1
     template: Annotated[Words, Meta(description="the message's name in marketing automation")] | UnsetType = UNSET
-    channel: Annotated[Channel, Meta(description="how it reaches the customer")] | UnsetType = UNSET
+    channel: (
+        Annotated[Channels, Meta(description="how it reaches the customer; of several the best for each is chosen")]
+        | UnsetType
+    ) = UNSET
     offer: OfferForm | UnsetType = UNSET
     cost_minor: Annotated[int, Meta(ge=0, le=1_000_000_000, description="of one action")] | UnsetType = UNSET
 
@@ -328,7 +335,8 @@ def make_rule(form: RuleFile, condition: Condition, journey: Journey | None = No
         trigger=_trigger(form.when),
         condition=condition,
         action=then.action,
-        channel=then.channel,
+        channel=first_of(then.channel),
+        channels=several(then.channel),
         template=then.template,
         offer=make_offer(then.offer) if then.offer else None,
         priority=form.priority,
@@ -357,7 +365,8 @@ def _experiment(form: RuleFile, then: Then) -> Experiment:
                 id=v.id,
                 weight=v.weight,
                 template=v.template or then.template,
-                channel=v.channel or then.channel,
+                channel=first_of(v.channel or then.channel),
+                channels=several(v.channel or then.channel),
                 offer=make_offer(v.offer or then.offer) if v.offer or then.offer else None,  # type: ignore[arg-type]
                 cost_minor=form.cost_minor if v.cost_minor is UNSET else v.cost_minor,
             )
@@ -392,6 +401,20 @@ def _trigger(when: When) -> Trigger:
     if when.every:
         return Every(when.every, when.day or 1, minute, spread_ms)
     raise AssertionError("the schema lets no other trigger pass")
+
+
+def first_of(channel: Channels) -> Channel:
+    """The one channel, or the first of several."""
+    return channel[0] if isinstance(channel, list) else channel
+
+
+def several(channel: Channels) -> tuple[Channel, ...]:
+    """The channels to choose from; none when there is one only.
+
+    >>> several("sms"), several(["sms"]), several(["push", "sms"])
+    ((), (), ('push', 'sms'))
+    """
+    return tuple(channel) if isinstance(channel, list) and len(channel) > 1 else ()
 
 
 def make_offer(form: OfferForm) -> Offer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from stream.state.part import NO_ITEMS, NOTHING, AtRest, empty, part
@@ -86,6 +88,11 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
         if plans is None:
             plans = self.plans = Plans()
         return plans
+
+    def sent_on(self) -> Mapping[str, int]:
+        """Channel → actions that have ever gone out on it."""
+        plans = self.plans
+        return {} if plans is None else plans.sent
 
     def sent_in(self, scope: str) -> list[int]:
         """Instants of the newest published actions in the scope of a cap, ascending."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from stream.actions.decision import Cause
@@ -24,6 +26,8 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     """Of the rule's experiment, once it is drawn: it stays, whatever a bandit has learnt by then."""
     event: bytes = b""
     """The event that the rule answers, as conditions see it (the engine knows how it is encoded); empty: none."""
+    paused: bool = False
+    """It waits for the end of a pause."""
 
 
 class Exposure(msgspec.Struct, array_like=True, gc=False):
@@ -55,6 +59,12 @@ class Plans(msgspec.Struct, array_like=True, gc=False):
     """Journeys on their way, ascending by (due, rule)."""
     begun: dict[str, list[str]] = {}
     """Rule with a journey → its newest occurrences, oldest first: each begins once."""
+    sent: dict[str, int] = {}
+    """Channel → actions that have ever gone out on it, to know what share is answered."""
+
+    def count_sent(self, channel: str) -> None:
+        """One more action has gone out on a channel."""
+        self.sent[channel] = self.sent.get(channel, 0) + 1
 
     def put_off(self, pending: Pending) -> None:
         """Adds a pending decision, or moves the one there is about the same occurrence."""
@@ -67,6 +77,17 @@ class Plans(msgspec.Struct, array_like=True, gc=False):
         due = [p for p in self.pending if p.due_ms <= until_ms]
         self.pending = self.pending[len(due) :]
         return due
+
+    def wake(self, now_ms: int, is_paused: Callable[[str], bool]) -> bool:
+        """Makes due what has waited for the end of a pause of its rule; whether there was any."""
+        waiting: list[Pending | Running] = [*self.pending, *self.journeys]
+        woken = [p for p in waiting if p.paused and p.due_ms > now_ms and not is_paused(p.rule_id)]
+        for each in woken:
+            each.due_ms = now_ms
+        if woken:
+            self.pending.sort(key=lambda p: (p.due_ms, p.rule_id, p.occurrence))
+            self.journeys.sort(key=lambda r: (r.due_ms, r.rule_id))
+        return bool(woken)
 
     def expose(self, exposure: Exposure) -> None:
         """Remembers that a measured rule was met."""

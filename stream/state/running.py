@@ -37,3 +37,5 @@ class Running(msgspec.Struct, array_like=True, gc=False):
     """Kinds of events that it waits for, as `stream.rules.journey.marks` writes them; empty: for none."""
     event: bytes = b""
     """The event that began it, as conditions see it; empty: none did."""
+    paused: bool = False
+    """It waits for the end of a pause."""

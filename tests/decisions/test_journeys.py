@@ -364,3 +364,41 @@ def test_orders_short_ways_and_processes_agree(tmp_path: Path) -> None:
     assert sorted(tuple(str(d[k]) for k in keys) for d in live) == sorted(
         tuple(str(d[k]) for k in keys) for d in replayed
     )
+
+
+STATES = {"sent", "suppressed", "expired", "cancelled", "held_out"}
+"""The only ways for a journey to end."""
+OTHERS = (
+    rules(SOFA.replace("version: 3", "version: 4").replace("template: nudge", "template: better")),
+    rules(SOFA.replace("version: 3", "version: 5").replace("looks,", "watch,")),
+    rules(SOFA.replace("version: 3", "version: 6").replace("[cart_added, nps]", "[nps, csat]") + "holdout_percent: 30\n"),
+    rules(SOFA.replace("version: 3", "version: 7").partition("steps:")[0]
+          + "then: {action: reminder, channel: [push, email], template: plain}\n"),
+    parse_rules({"other.yaml": SOFA.lstrip().replace("id: sofa", "id: other")}),
+)  # fmt: skip
+"""Another wording; a renamed step; another wait, with a hold-out; no journey at all; the rule is gone."""
+
+
+@given(events, st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_versions_that_change_under_way_leave_no_journey_behind(drawn: list[tuple[str, int, int]], seed: int) -> None:
+    """Whatever is published when, and whatever is aborted: each occurrence that has begun ends once, in one of five states, and
+    after its end nothing of it is decided any more."""
+    chance, shop = random.Random(seed), shop_of()
+    for line in _lines(drawn):
+        if chance.random() < 0.3:
+            shop.rules = chance.choice((rules(), *OTHERS))
+            shop.partition.adopt_rules(shop.rules)
+        if chance.random() < 0.3:
+            shop.fail_next(chance.randint(1, 2))
+        shop.send_bytes(orjson.dumps(line), line["timestamp"])
+    shop.wait_until("2027-01-01T00:00:00Z")
+    decided = [item for item in shop.take() if item["stream"] in ("actions", "suppressions")]
+
+    assert 0 == running(shop)
+    _checked([d for d in decided if "/" in d["occurrence"]])
+    plain = [d for d in decided if "/" not in d["occurrence"]]
+    last = {d["action_id"]: d["verdict"] for d in plain}
+    assert {"plain"} >= {d["template"] for d in plain if d["verdict"] == "publish"}
+    assert "deferred" not in last.values()
+    assert {d["reason"] for d in decided if d["verdict"] == "ended"} <= STATES

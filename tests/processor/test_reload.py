@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.actions.message import Stream
 from stream.config import make_settings
 from stream.events.instants import DAY_MS, parse_ms, to_text
 from stream.governance.asked import Controls
@@ -223,3 +225,83 @@ def test_a_pause_puts_off_and_resuming_lets_go() -> None:
     shop.wait_until(START + 20 * DAY_MS)
 
     assert ["ann"] == [customer for _, customer, _, _ in told(shop)]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_the_end_of_a_pause_lets_everything_go_at_that_instant(seed: int, hours: int, aborts: bool) -> None:
+    """Whatever was held back goes out once, at the instant at which its rule's pause ends, also if the step is aborted."""
+    chance = random.Random(seed)
+    shop = shop_of(rules(lapsed="10d", other="10d"))
+    bought = {f"c{n}": START + chance.randint(0, 30) * 3_600_000 for n in range(8)}
+    for customer, at_ms in sorted(bought.items(), key=lambda item: item[1]):
+        buy(shop, customer, at_ms)
+    paused = Controls(stopped_rules=frozenset(("lapsed", "other")))
+    pause_ms, half_ms = START + 10 * DAY_MS, START + 10 * DAY_MS + hours * 3_600_000
+    whole_ms = half_ms + 7_200_000
+    for at_ms, controls in (
+        (pause_ms, paused),
+        (half_ms, Controls(stopped_rules=frozenset(("other",)))),
+        (whole_ms, Controls()),
+        (START + 30 * DAY_MS, Controls()),
+    ):
+        shop.wait_until(at_ms)
+        shop.partition.control(controls)
+        if aborts and chance.random() < 0.5:
+            shop.fail_next(chance.randint(1, 3))
+
+    expected = set()
+    for customer, at_ms in bought.items():
+        due_ms = at_ms + 10 * DAY_MS
+        expected |= {("lapsed", customer, to_text(half_ms if pause_ms < due_ms <= half_ms else due_ms))}
+        expected |= {("other", customer, to_text(whole_ms if pause_ms < due_ms <= whole_ms else due_ms))}
+    assert sorted(expected) == sorted((rule, customer, at) for rule, customer, at, _ in told(shop))
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_on_the_wall_clock_waiting_customers_are_found_in_slices(
+    monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    """No tick after the end of a pause looks at more than a slice; an aborted one and a restart in the middle leave nobody out."""
+    monkeypatch.setattr(processor, "STALE_CUSTOMERS", 7)
+    found = rules(lapsed="10d")
+    live = Live(found)
+    live.fill(30)
+    live.partition.control(Controls(paused_by="eve"))
+    now_ms = START + 10 * DAY_MS + 60_000
+    live.settle(now_ms)
+    assert [] == _went(live)
+    live.partition.control(Controls())
+    live.tick(now_ms)
+    live.partition.tick(now_ms)
+    live.partition.rollback()
+    live.tick(now_ms)
+    went = len(_went(live))
+    if restarts:
+        live.start(found)
+        live.partition.control(Controls())
+        live.partition.recover(now_ms)
+    live.settle(now_ms)
+
+    assert 14 == went
+    assert sorted(f"c{n}" for n in range(30)) == sorted(_went(live))
+    due_ms = live.partition.next_due_ms()
+    assert due_ms is not None
+    assert due_ms > now_ms
+
+
+def _went(live: Live) -> list[str]:
+    return [orjson.loads(m.value)["customer_id"] for m in live.sent if m.stream is Stream.ACTIONS]
+
+
+def test_a_pause_that_outlasts_an_action_says_so() -> None:
+    """It waits until it is worthless, is told of once an hour, and is suppressed then because of the pause."""
+    shop = shop_of(rules(lapsed="10d"))
+    buy(shop, "ann", START)
+    shop.partition.control(Controls(paused_by="eve"))
+    shop.wait_until(START + 20 * DAY_MS)
+    held = published(shop.take(), "suppressions")
+
+    assert ["deferred"] * 72 + ["suppressed"] == [item["verdict"] for item in held]
+    assert {"paused"} == {item["reason"] for item in held}
+    assert 1 == len({item["action_id"] for item in held})

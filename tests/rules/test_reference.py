@@ -42,6 +42,20 @@ def test_the_examples_in_the_docs_are_true() -> None:
     assert shown == f"{caught.value}\n"
 
 
+def test_every_rule_that_the_docs_show_is_one() -> None:
+    """The journey too; what is only a part of a rule doesn't begin with an id."""
+    page = DOCS.read_text(encoding="utf-8")
+    shown = [
+        text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if re.search(r"^id: ", text, re.MULTILINE)
+    ]
+    names = [re.findall(r"^id: (\S+)", text, re.MULTILINE)[0] for text in shown]
+    found = [parse_rules({f"{name}.yaml": text}).rules[0] for name, text in zip(names, shown, strict=True)]
+
+    assert {"cart-abandoned", "first-weeks"} <= {rule.id for rule in found}
+    assert any(rule.journey is not None for rule in found)
+    assert any(rule.channels for rule in found)
+
+
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
 def test_shipped_rules_fit_the_schema_and_name_it(path: Path) -> None:
     """An editor that opens a shipped rule finds its schema and no mistakes."""
