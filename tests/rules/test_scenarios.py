@@ -3,7 +3,7 @@
 A scenario is a list of steps. ``at`` moves time to an instant and ``wait`` by a duration; ``event`` (with ``properties``,
 and ``times`` for several in a row, a second apart) happens then; ``churn`` sets what the churn model says; ``expect``
 compares everything decided since the last ``expect`` in order: ``nothing``, ``{action: rule, …}``,
-``{suppressed: rule, reason: …}``, or a list of these. Further keys are fields of the published decision; ``because`` is
+``{suppressed: rule, reason: …}``, ``{ended: journey's rule, as: state}``, or a list of these. Further keys are fields of the published decision; ``because`` is
 a part of its explanation. In a file named after a rule only that rule's decisions are compared.
 """
 
@@ -142,6 +142,8 @@ def _shown(decision: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """A decision in the words of a scenario, with the fields that are asked for."""
     if decision["stream"] == "actions":
         shown: dict[str, Any] = {"action": decision["rule"]["id"]}
+    elif decision["verdict"] == "ended":
+        shown = {"ended": decision["rule"]["id"], "as": decision["reason"]}
     else:
         shown = {"suppressed": decision["rule"]["id"], "reason": decision["reason"]}
     for field, value in wanted.items():
@@ -150,6 +152,8 @@ def _shown(decision: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
             shown[field] = value if value in text else text
         elif field == "offer":
             shown[field] = {key: (decision["offer"] or {}).get(key) for key in value}
-        elif field not in ("action", "suppressed", "reason"):
+        elif field == "tier":
+            shown[field] = decision["state"]["tier"]
+        elif field not in ("action", "suppressed", "ended", "as", "reason"):
             shown[field] = decision[field]
     return shown
