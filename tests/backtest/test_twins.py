@@ -44,7 +44,8 @@ steps:
     "rival-one": "when: {event: reviewed}\nthen: {action: care, channel: email, template: one}\ncontest: voices\n",
     "rival-two": "when: {event: nps}\nthen: {action: care, channel: sms, template: two}\ncontest: voices\npriority: 70\n",
     "away": "when: {since: last_activity, after: 4d}\nthen: {action: recall, channel: push, template: away}\n",
-    "quick": "when: {since: last_purchase, after: 1d, spread: 1h}\nthen: {action: care, channel: app, template: quick}\n",
+    "quick": "when: {since: last_purchase, after: 1d, spread: 1h}\n"
+    "then: {action: care, channel: [app, sms, email], template: quick}\n",
     "monthly": "when: {every: month, day: 3}\nif: customer.recency_days <= 9\nthen: {action: care, channel: email, template: m}\n",
     "early": "when: {before: 9d, until: expected_purchase}\nthen: {action: reminder, channel: email, template: early}\n",
     "leaving": "when: {alert: churn}\nthen: {action: recall, channel: email, template: leaving}\n",
