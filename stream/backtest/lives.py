@@ -29,19 +29,19 @@ class Own(msgspec.Struct, gc=False, eq=False):
     cart_ms: int = NEVER_MS
     """The same of those that hang on the cart."""
     occasion_ms: int = NEVER_MS
-    """When a calendar or a complaint makes something due; not sooner, where one of the others comes before."""
+    """When a calendar or a complaint makes something due, or up to when it is known that none does."""
     due_ms: int = NEVER_MS
     """When anything is due, decisions that were put off included."""
 
     @property
     def rest_ms(self) -> int:
         """When anything is due that doesn't hang on the cart."""
-        pending_ms = self.customer.memory.pending_ms or NEVER_MS
-        return min(self.orders_ms, self.person_ms, self.occasion_ms, pending_ms)
+        return min(self.orders_ms, self.person_ms, self.occasion_ms, self.customer.memory.pending_ms or NEVER_MS)
 
     def settle(self) -> None:
         """Finds out ``due_ms``."""
-        self.due_ms = min(self.rest_ms, self.cart_ms)
+        pending_ms = self.customer.memory.pending_ms or NEVER_MS
+        self.due_ms = min(self.orders_ms, self.person_ms, self.cart_ms, self.occasion_ms, pending_ms)
 
 
 class Life(msgspec.Struct, gc=False, eq=False):

@@ -45,6 +45,9 @@ from stream.state.purchases import Purchases
 _CHANGED = Applied.CHANGED
 _FOLDED = (Applied.CHANGED, Applied.UPDATED, Applied.SUPERSEDED)
 _REPEATED = (Seen.DUPLICATE, Applied.DUPLICATE)
+AHEAD_MS = 45 * DAY_MS
+"""How far ahead calendars are looked through at least. More: who buys again soon is looked through for nothing; less: it is looked
+through again after every timer."""
 
 
 class _Kind(NamedTuple):
@@ -127,7 +130,8 @@ class Twins:
             self._count(profile)
             if is_purchase and not self.scorer.is_settled(profile.recency_days, memory.alert_armed):
                 crossed = self.scorer.crosses(profile, memory, self._cycle_days)
-        anew = moves_orders or not life.settled or life.created_ms != facts.person.created_ms
+        is_new = not life.settled or life.created_ms != facts.person.created_ms
+        anew = is_new or moves_orders
         if anew:
             self._find_due(life, life.bought().until(now_ms // DAY_MS))
         floor_ms = facts.messages.floor_ms
@@ -150,7 +154,7 @@ class Twins:
                 if asked:
                     version.recorder.decided(now_ms, version.engine.on_event(case, event, _untold))
             if anew or kind in version.moved_by:
-                self._find_timers(version, life, own, now_ms)
+                self._find_timers(version, life, own, now_ms, is_new)
             if anew or moves_cart or (forgets and own.cart_ms != NEVER_MS):
                 self._find_cart(version, life, own, now_ms)
             own.settle()
@@ -169,15 +173,17 @@ class Twins:
         for version, own in zip(self.versions, life.own, strict=True):
             if own.due_ms > now_ms and shared_ms > newest_ms and not crossed:
                 continue
-            case = self._case(profile, own)
             rest_ms = min(shared_ms, own.rest_ms)
-            if crossed:
-                self._alert(version, case)
-            timers = self._due(version, life, own, case.profile, rest_ms)
-            if timers:
-                version.recorder.decided(now_ms, version.engine.on_due(case, timers))
-            if 0 < own.customer.memory.pending_ms <= now_ms:
-                version.recorder.decided(now_ms, version.engine.on_pending(case))
+            timers = self._due(version, life, own, profile, rest_ms)
+            memory = own.customer.memory
+            if crossed or timers or 0 < memory.pending_ms <= now_ms:
+                case, decided = self._case(profile, own), version.recorder.decided
+                if crossed:
+                    self._alert(version, case)
+                if timers:
+                    decided(now_ms, version.engine.on_due(case, timers))
+                if 0 < memory.pending_ms <= now_ms:
+                    decided(now_ms, version.engine.on_pending(case))
             own.settle()
         life.settle()
 
@@ -263,23 +269,23 @@ class Twins:
         if own.occasion_ms <= now_ms or rest_ms <= life.facts.messages.newest_ms():
             decided_ms = decided_until_ms(rest_ms, min(rest_ms, own.cart_ms), now_ms)
             known = self._known(version, life, purchases)
-            before_ms = min(own.orders_ms, own.person_ms)
-            more, own.occasion_ms = schedule.occasions.due(known, memory, decided_ms, now_ms, before_ms)
+            more, own.occasion_ms = schedule.occasions.due(known, memory, decided_ms, now_ms, _ahead_ms(own, now_ms))
             found += more
         found.sort()
         return found
 
-    def _find_timers(self, version: _Version, life: Life, own: Own, now_ms: int) -> None:
+    def _find_timers(self, version: _Version, life: Life, own: Own, now_ms: int, is_new: bool) -> None:
         person, purchases, schedule = life.facts.person, life.bought().until(now_ms // DAY_MS), version.schedule
         memory = own.customer.memory
         own.orders_ms = NEVER_MS
         if purchases.last_ms is not None:
             own.orders_ms = schedule.on_orders.next_ms(_ordered(purchases), purchases, memory, life.hash)
-        instants = (person.created_ms, person.last_activity_ms)
-        own.person_ms = schedule.on_person.next_ms(instants, purchases, memory, life.hash)
+        if is_new or version.deadlines.by_activity:
+            instants = (person.created_ms, person.last_activity_ms)
+            own.person_ms = schedule.on_person.next_ms(instants, purchases, memory, life.hash)
         if schedule.occasions.any:
             known = self._known(version, life, purchases)
-            own.occasion_ms = schedule.occasions.next_ms(known, memory, now_ms, min(own.orders_ms, own.person_ms))
+            own.occasion_ms = schedule.occasions.next_ms(known, memory, now_ms, _ahead_ms(own, now_ms))
 
     def _known(self, version: _Version, life: Life, purchases: Purchases) -> Known:
         zone = version.schedule.occasions.shop_zone
@@ -294,6 +300,11 @@ class Twins:
                 own.cart_ms = version.schedule.on_cart.next_ms(
                     (cart.changed_ms,), life.bought(), own.customer.memory, life.hash
                 )
+
+
+def _ahead_ms(own: Own, now_ms: int) -> int:
+    """How far ahead it is looked for what calendars make due: as far as the next timer at least."""
+    return max(now_ms + AHEAD_MS, min(own.orders_ms, own.person_ms))
 
 
 def _ordered(purchases: Purchases) -> tuple[int, int, int]:

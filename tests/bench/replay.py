@@ -65,7 +65,7 @@ def main(
             file.write_bytes(b"\n".join(map(orjson.dumps, cdnow_events())))
         else:
             write(file, events, customers=customers, days=days)
-        table = {str(number): _run(file, folder / str(number), events, number) for number in processes}
+        table = {str(n): ran(_command(file, folder / str(n), n), events) for n in processes}
         same = len({_content(folder / str(number)) for number in processes}) == 1
         counts = orjson.loads((folder / str(processes[0]) / "summary.json").read_bytes())
         spent, timers = _stages(file, folder / "stages", events) if stages else ({}, 0)
@@ -109,14 +109,15 @@ def _command(file: Path, out: Path, processes: int) -> list[str]:
     return [*command, "--json"]
 
 
-def _run(file: Path, out: Path, events: int, processes: int) -> dict[str, Any]:
+def ran(command: list[str], events: int) -> dict[str, Any]:
+    """What a command took that plays so many events, its own processes included."""
     began = time.perf_counter()
-    child = subprocess.Popen(_command(file, out, processes), stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - began
     if child.returncode:
-        raise SystemExit(f"replay ended with {child.returncode}")
+        raise SystemExit(f"{command[3]} ended with {child.returncode}")
     cpu_s = used.ru_utime + used.ru_stime
     return {
         "eps": events / seconds,
