@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stream.cli import main
 from stream.config import make_settings
+from stream.governance.asked import Controls
 from stream.processor import Partition
 from stream.rules.loader import parse_rules
 from stream.rules.rule import RuleSet
@@ -402,3 +403,21 @@ def test_versions_that_change_under_way_leave_no_journey_behind(drawn: list[tupl
     assert {"plain"} >= {d["template"] for d in plain if d["verdict"] == "publish"}
     assert "deferred" not in last.values()
     assert {d["reason"] for d in decided if d["verdict"] == "ended"} <= STATES
+
+
+def test_a_pause_holds_a_journey_at_its_action_until_it_ends() -> None:
+    """It goes on at the instant at which the pause ends, and the wait after its action counts from then."""
+    shop = shop_of()
+    shop.partition.control(Controls(stopped_rules=frozenset(("sofa",))))
+    look(shop)
+    shop.wait_until("2026-03-02T12:30:00Z")
+    assert {("hello", "paused")} == {t[:2] for t in told(shop)}
+    shop.partition.control(Controls())
+    shop.fail_next()
+    shop.wait_until("2026-04-01T00:00:00Z")
+
+    assert [
+        ("hello", "publish", "03-02T12:30"),
+        ("nudge", "publish", "03-05T12:30"),
+        ("end", "sent", "03-05T12:30"),
+    ] == told(shop)
