@@ -46,6 +46,7 @@ def build_core(settings: Settings) -> Core:
     from stream.processor import EpochOwner, Partition
     from stream.rules import published
     from stream.rules.loader import load_rules
+    from stream.rules.switches import told
 
     rules = load_rules(settings.rules_dir)
     known = {0: rules}
@@ -82,6 +83,7 @@ def build_core(settings: Settings) -> Core:
             by="" if current is None else current.by,
             switch=switched.number,
             paused=published.paused(switched),
+            switched=tuple(told(switched)),
             take_over=take_over,
         )
 

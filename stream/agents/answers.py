@@ -54,6 +54,7 @@ class ShellAnswers:
                 "version": release.rules_version,
                 "by": release.by,
                 "paused": release.paused,
+                "switched": list(release.switched),
             }
         return found
 

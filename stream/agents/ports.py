@@ -76,6 +76,8 @@ class Release(NamedTuple):
     """Number of the switches' version."""
     paused: str
     """What is paused and by whom, for a person; empty: nothing."""
+    switched: tuple[str, ...]
+    """All that is switched (pauses, dry runs, test customers), for a person, a line each."""
     take_over: Callable[[Processor], None]
     """To be called between two steps."""
 

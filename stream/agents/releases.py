@@ -62,6 +62,6 @@ class Releases:
         if before is None or before.number != release.number:
             whose = f"version {release.number}, published by {release.by}" if release.number else "this worker's own"
             _log.info("rules: %s (%s)", whose, release.rules_version)
-        if before is None or before.paused != release.paused:
-            _log.info("rules: %s", release.paused or "nothing is paused")
+        if before is None or before.switched != release.switched:
+            _log.info("rules: %s", "; ".join(release.switched))
         self._on_release(release)

@@ -106,7 +106,11 @@ def test_switches_by_command_hold_over_a_restart_and_what_waited_goes_out_at_onc
             async with running_worker(settings):
                 await _buy(settings, f"c{number}")
                 await until(lambda n=number: _has(settings, suppressed=n))
-        async with running_worker(settings):
+        async with running_worker(settings) as app:
+
+            async def taken(number: int) -> None:
+                await until(lambda: app.shell.release is not None and app.shell.release.switch >= number)
+
             await until(lambda: _has(settings, suppressed=2))
             assert "nothing is paused" == await _call(settings, "resume", "--by", "ann")
             await until(lambda: _has(settings, actions=2))
@@ -115,13 +119,16 @@ def test_switches_by_command_hold_over_a_restart_and_what_waited_goes_out_at_onc
             )
             added = await _call(settings, "test-customers", "add", "c4", "--by", "bob")
             assert "nothing is paused\ndry run, switched: thanks\ntest customers, switched: c4" == added
+            await taken(4)
             await _buy(settings, "c3")
             await until(lambda: _has(settings, suppressed=3))
             await _call(settings, "rules", "dry", "thanks", "--off", "--by", "bob")
+            await taken(5)
             await _buy(settings, "c4")
             await until(lambda: _has(settings, suppressed=4))
             assert "c4" == await _call(settings, "test-customers", "list")
             await _call(settings, "test-customers", "remove", "c4", "--by", "bob")
+            await taken(6)
             await _buy(settings, "c4")
             await until(lambda: _has(settings, actions=3))
         held = [orjson.loads(record.value) for record in await committed(settings, settings.topic_suppressions)]
