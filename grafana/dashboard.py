@@ -1,6 +1,6 @@
 """The Grafana dashboard as code: ``python grafana/dashboard.py`` writes ``grafana/dashboards/winback.json``.
 
-Four rows answer four questions. A panel's title says what it answers, its description what to make of the answer; panels
+Five rows answer five questions. A panel's title says what it answers, its description what to make of the answer; panels
 flow from left to right in the order of the list, so nobody places them by hand. ``$__rate_interval`` and ``$worker`` are
 filled in by Grafana.
 """
@@ -45,6 +45,7 @@ class Panel:
     line: bool = False
     """Draw the thresholds as lines."""
     top: float | None = None
+    bottom: float | None = 0
     decimals: int | None = None
     mappings: tuple[tuple[str, str, str], ...] = ()
     """Value, text and colour."""
@@ -342,6 +343,101 @@ CUSTOMERS = [
     ),
 ]
 
+
+def kpi(name: str) -> str:
+    """A share of the programme; every worker reports the same."""
+    return f'max(winback_kpi_ratio{{kpi="{name}"}})'
+
+
+def by_arm(metric: str) -> str:
+    """A figure of the experiments; every worker reports the same."""
+    return f"max by (rule, version, arm) (winback_experiment_{metric})"
+
+
+PROGRAMME = [
+    lines(
+        "How many buy again?",
+        "percentunit",
+        "Of all buyers, those with at least two orders, ever. It moves slowly: half of a point in a month is much.",
+        ("repurchase", kpi("repurchase")),
+        top=1,
+    ),
+    lines(
+        "How many stay, how many are lost?",
+        "percentunit",
+        "Of the customers who weren't silent a horizon ago: who has bought since, and who hasn't. Together they are 100 %.",
+        ("retention", kpi("retention")),
+        ("churn", kpi("churn")),
+        top=1,
+    ),
+    lines(
+        "How many come back?",
+        "percentunit",
+        "Of those who were silent a horizon ago, who has bought since. Written to or not: compare rules by their hold-outs, not by this.",
+        ("all", kpi("recall")),
+        ("were written to", kpi("recall_written")),
+        ("were not", kpi("recall_unwritten")),
+    ),
+    lines(
+        "How many were brought by others?",
+        "percentunit",
+        "Of the customers who bought for the first time within a period, those whom another customer brought.",
+        ("referral", kpi("referral")),
+    ),
+    lines(
+        "How many take part?",
+        "percentunit",
+        "Of those who bought within a horizon, who opened or clicked a message, rated something or answered a survey.",
+        ("participation", kpi("participation")),
+    ),
+    lines(
+        "How many are these shares of?",
+        "short",
+        "Customers behind each share. Of a few dozen, a share jumps without a reason.",
+        ("{{kpi}}", "max by (kpi) (winback_kpi_customers)"),
+    ),
+    lines(
+        "What has a customer of each tier spent?",
+        "short",
+        "Average of all orders of a customer up to now, minor units of the shop's currency.",
+        ("{{tier}}", "max by (tier) (winback_value_lifetime_minor)"),
+    ),
+    lines(
+        "What does one spend in a year?",
+        "short",
+        "At the pace of those who were in the tier a period ago, minor units. Compare with what an offer costs.",
+        ("{{tier}}", "max by (tier) (winback_value_next_year_minor)"),
+    ),
+    lines(
+        "How many have been measured?",
+        "short",
+        "Customers whose window is over, by rule, version and arm. Below a few hundred, nothing can be said.",
+        ("{{rule}} v{{version}} {{arm}}", by_arm("customers")),
+    ),
+    lines(
+        "How many more buy because of a rule?",
+        "percentunit",
+        "Uplift over the hold-out with its bounds. The truth lies between them at all times; both above 0: the rule works.",
+        (
+            "{{rule}} v{{version}} {{arm}}: {{bound}}",
+            "max by (rule, version, arm, bound) (winback_experiment_uplift_ratio)",
+        ),
+        bottom=None,
+        width=12,
+    ),
+    lines(
+        "What do measured customers bring?",
+        "short",
+        "Revenue in the window, a customer, less what the actions cost, minor units. The hold-out is what comes by itself.",
+        (
+            "{{rule}} v{{version}} {{arm}}",
+            f"({by_arm('revenue_minor')} - {by_arm('cost_minor')}) / ({by_arm('customers')} > 0)",
+        ),
+        bottom=None,
+        width=12,
+    ),
+]
+
 MODEL = [
     stat(
         "Does the model abstain?",
@@ -419,6 +515,7 @@ ROWS = (
     ("Is it keeping up?", KEEPING_UP),
     ("What is it refusing?", REFUSING),
     ("What is it doing to customers?", CUSTOMERS),
+    ("Does the programme work?", PROGRAMME),
     ("Can the model be trusted?", MODEL),
 )
 
@@ -427,7 +524,7 @@ def panel_json(panel: Panel, number: int, x: int, y: int) -> Json:
     """One panel as Grafana wants it."""
     defaults: Json = {
         "unit": panel.unit,
-        "min": 0,
+        **({} if panel.bottom is None else {"min": panel.bottom}),
         "thresholds": {
             "mode": "absolute",
             "steps": [{"color": color, "value": value} for value, color in panel.thresholds],

@@ -17,7 +17,7 @@ from mode import Service, ServiceT
 from prometheus_client import CollectorRegistry
 
 from stream.adapters.clock import WallClock
-from stream.adapters.metrics import Metrics, ModelQuality
+from stream.adapters.metrics import Metrics, ModelQuality, Programme
 from stream.agents import transport
 from stream.agents.answers import ShellAnswers
 from stream.agents.assignor import CopartitionedAssignor
@@ -95,6 +95,19 @@ def build_core(settings: Settings) -> Core:
         event_time_ms=event_time_ms,
         partition_of=lambda customer_id, partitions: owner_partition(customer_id.encode(), partitions),
         epoch_figures=_epoch_figures,
+        programme=lambda epoch: _programme(epoch, settings),
+    )
+
+
+def _programme(value: bytes, settings: Settings) -> Programme:
+    from stream.experiments.published import effects, newest
+    from stream.kpis.rates import kpis
+    from stream.processor.epochs import decode_epoch
+
+    epoch = decode_epoch(value)
+    day, tallies = epoch.day - 1, epoch.tallies
+    return Programme(
+        kpis(epoch.looks, day, settings), effects(tallies, newest(tallies), day, settings.currency) if tallies else []
     )
 
 

@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "crm.suppressions.v1"
     )
     topic_tiers: Annotated[str, Help("output: changes of tier and segment")] = "crm.tiers.v1"
+    topic_kpis: Annotated[str, Help("output: the programme's figures, once a day")] = "crm.kpis.v1"
+    topic_experiments: Annotated[str, Help("output: outcomes of measured rules, once a day")] = "crm.experiments.v1"
     kafka_security: Annotated[
         Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"], Help("how to connect to Kafka")
     ] = "plaintext"

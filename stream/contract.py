@@ -16,6 +16,8 @@ import yaml
 
 from stream.actions.alert import Alert
 from stream.actions.decision import Decision
+from stream.actions.effects import Effects
+from stream.actions.kpis import Kpis
 from stream.actions.tier_change import TierChange
 from stream.config import SETTINGS, Settings
 from stream.events.rejected import Reason, Stage
@@ -34,7 +36,12 @@ _OUTPUTS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
     "suppression": (Decision, "topic_suppressions", "An action that was held back, with the reason."),
     "alert": (Alert, "topic_alerts", "A customer's churn probability crossed the threshold."),
     "tier-change": (TierChange, "topic_tiers", "A customer's tier or segment changed."),
+    "kpis": (Kpis, "topic_kpis", "The programme's figures as of the end of a UTC day."),
+    "experiment": (Effects, "topic_experiments", "All outcomes of one arm of a rule up to the end of a UTC day."),
 }
+_CUSTOMER = "The customer's key: userId, else `anon:` and anonymousId."
+_KEYS = {"kpis": "Always `kpis`.", "experiment": "The rule's id."}
+"""Keys of messages that are about no single customer."""
 _DEAD_LETTER_HEADERS = (
     "__streams.errors.exception",
     "__streams.errors.stacktrace",
@@ -132,7 +139,7 @@ def asyncapi() -> dict[str, Any]:
     for name, (_, setting, text) in _OUTPUTS.items():
         channels[name] = _channel(getattr(settings, setting), text, [name])
         operations[f"publish-{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
-        messages[name] = _message(name, f"./output/{name}.schema.json")
+        messages[name] = _message(name, f"./output/{name}.schema.json", _KEYS.get(name, _CUSTOMER))
         messages[name]["traits"] = [{"$ref": "#/components/messageTraits/cloudevent"}]
     messages["dead-letter"] = _dead_letter()
     return {
@@ -168,8 +175,8 @@ def _channel(address: str, text: str, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _message(name: str, schema: str) -> dict[str, Any]:
-    key = {"type": "string", "description": "The customer's key: userId, else `anon:` and anonymousId."}
+def _message(name: str, schema: str, key_text: str = _CUSTOMER) -> dict[str, Any]:
+    key = {"type": "string", "description": key_text}
     return {
         "name": name,
         "contentType": "application/json",
@@ -199,7 +206,7 @@ def _cloudevent() -> dict[str, Any]:
         "ce_source": "Always /winback.",
         "ce_type": "com.winback.action.v1 and so on.",
         "ce_time": "When it was decided.",
-        "ce_subject": "The customer's key.",
+        "ce_subject": "The key: mostly the customer's.",
         "ce_causationid": "messageId of the event that caused it, when an event did.",
         "ce_expirytime": "Worth nothing from then on.",
     }

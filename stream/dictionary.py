@@ -13,6 +13,8 @@ import msgspec
 
 from stream.actions.alert import Alert
 from stream.actions.decision import Decision
+from stream.actions.effects import Effects
+from stream.actions.kpis import Kpis
 from stream.actions.tier_change import TierChange
 from stream.churn.features import FEATURES
 from stream.config import SETTINGS
@@ -42,8 +44,14 @@ _INPUT_FIELDS: dict[str, tuple[str, str]] = {
     "time": ("RFC 3339 with a zone", "CloudEvents: stands in for `timestamp`"),
     "subject": ("id", "CloudEvents: stands in for `userId`"),
     "data": ("object", "CloudEvents: the message"),
-    "order_id": ("id", "identity of the order, `messageId` without it; several sends of it are one order"),
-    "revenue": ("whole currency units", "worth of the order, what counts; of a refund, what went back"),
+    "order_id": (
+        "id",
+        "identity of the order, `messageId` without it; several sends of it are one order. Of `Action Converted`: which it was",
+    ),
+    "revenue": (
+        "whole currency units",
+        "worth of the order, what counts; of a refund, what went back; of `Action Converted`, what was bought",
+    ),
     "total": ("whole currency units", "used when there is no `revenue`; a refund with neither is of the whole order"),
     "discount": ("whole currency units", "discount given"),
     "currency": ("ISO 4217", "currency of every amount of the message; the shop's own when left out"),
@@ -64,7 +72,7 @@ _INPUT_FIELDS: dict[str, tuple[str, str]] = {
     "complaint_id": ("id", "which complaint was opened or resolved"),
     "granted": ("boolean", "may the customer be contacted"),
     "consent_channel": ("name or `*`", "on which channel, `*` for all"),
-    "action_id": ("id", "of which action this is the outcome"),
+    "action_id": ("id", "of which action, or which held-out decision, this is the outcome"),
     "region": ("code", "region or country; `address.country` without it"),
     "address": ("object", "only `country` is read; nothing else of it is kept"),
     "language": ("BCP 47", "language; `locale` without it"),
@@ -77,6 +85,24 @@ _INPUT_FIELDS: dict[str, tuple[str, str]] = {
     "referred_by": ("id", "who brought the customer"),
     "consent": ("channel → boolean", "several choices at once"),
 }
+_LEAVING: tuple[tuple[str, type[msgspec.Struct]], ...] = (
+    ("action, suppression", Decision),
+    ("alert", Alert),
+    ("tier change", TierChange),
+    ("KPIs", Kpis),
+    ("experiment", Effects),
+)
+KPI_RATES: dict[str, str] = {
+    "repurchase": "of all buyers, who has bought at least twice, ever",
+    "retention": "of those who weren't silent a horizon ago, who has bought since",
+    "churn": "of the same, who hasn't",
+    "recall": "of those who were silent a horizon ago, who has bought since",
+    "recall_written": "the same, of those who were sent something meanwhile",
+    "recall_unwritten": "the same, of those who weren't",
+    "referral": "of those who bought for the first time within a period, whom somebody brought (`referred_by`)",
+    "participation": "of those who bought within a horizon, who answered a message or gave feedback in it",
+}
+"""Shares of the programme; silent is who hasn't bought for a horizon."""
 _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {
     "schema_version": ("number", "raised when a reader of the old one would misunderstand the new one"),
     "action_id": ("32 hex digits", "hash of rule, customer and occurrence: the same decision always has the same id"),
@@ -84,7 +110,10 @@ _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {
     "change_id": ("32 hex digits", "hash of customer, instant, tier and segment"),
     "verdict": (
         "`publish`, `suppressed`, `deferred`, `ended`",
-        "is it to be carried out; `ended` tells of a journey's end, with `reason` saying how",
+        (
+            "is it to be carried out; `ended` tells of a journey's end, with `reason` saying how. Of an experiment: `works`, "
+            "`harms`, `no_effect`, `too_early`, `null` without a hold-out"
+        ),
     ),
     "reason": ("text", "of a decision: why it was held back; of a tier change: the figures that decided"),
     "kind": ("name", "what is to be done, or what is alerted about"),
@@ -117,6 +146,44 @@ _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {
     "f": ("1–5", "frequency score"),
     "m": ("1–5", "monetary score"),
     "thresholds_day": ("date", "which day's version of the population scored it"),
+    "kpi_id": ("32 hex digits", "hash of the day"),
+    "effects_id": ("32 hex digits", "hash of day, rule, version and arm"),
+    "day": ("date", "the last UTC day that is in the figures"),
+    "computed_at": ("RFC 3339", "the midnight that ends it"),
+    "period_days": ("days", "each buyer is looked at once in so many, and counts once"),
+    "currency": ("ISO 4217", "of every amount in minor units"),
+    **{
+        name: ("`value`, `number`, `of`", f"{text}, as a share and its two numbers") for name, text in KPI_RATES.items()
+    },
+    "value_by_tier": (
+        "list",
+        "customers of each tier, what they have spent ever, and what one of them spends in a year",
+    ),
+    "rule_id": ("name", "the measured rule"),
+    "version": ("number", "its version: each is an experiment of its own"),
+    "arm": ("name", "`control` for the hold-out, a variant's id, `default` for everybody else"),
+    "holdout": ("boolean", "the arm is the hold-out"),
+    "exposed": ("customers", "customers whose window is over, each once"),
+    "converted": ("customers", "of them, who bought in the window after they first met the rule"),
+    "conversion": ("0–1", "`converted` ÷ `exposed`"),
+    "orders": ("orders", "what they bought in it"),
+    "revenue_minor": ("minor units", "for how much"),
+    "actions": ("actions", "published in those windows"),
+    "cost_minor": ("minor units", "what they cost"),
+    "reported": ("customers", "who is reported to have bought, in orders that aren't in the order book"),
+    "reported_minor": ("minor units", "for how much"),
+    "text": ("text", "the verdict in words, `null` without a hold-out"),
+    "difference": ("`value`, `low`, `high`", "share who bought, less that of the hold-out"),
+    "uplift": ("`value`, `low`, `high`", "ratio of the two shares, less 1"),
+    "extra_revenue_minor": (
+        "`value`, `low`, `high`",
+        "what the customers spent beyond what they would have anyway, minor units",
+    ),
+    "roi": ("`value`, `low`, `high`", "extra revenue over cost, less 1"),
+    "by_channel_and_tier": (
+        "list",
+        "the same counts by channel and tier; `all` for versions that have been over for long",
+    ),
 }
 VIEW: dict[str, tuple[str, str]] = {
     "customer_id": ("id", "the customer's key"),
@@ -187,7 +254,7 @@ def markdown() -> str:
     structs: tuple[type[msgspec.Struct], ...] = (*(row.properties for row in MESSAGES), Product, Traits, Address)
     inner = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
     _complete("input", fields | inner, _INPUT_FIELDS)
-    leaving = {f.encode_name for struct in (Decision, Alert, TierChange) for f in msgspec.structs.fields(struct)}
+    leaving = {f.encode_name for _, struct in _LEAVING for f in msgspec.structs.fields(struct)}
     _complete("output", leaving, _OUTPUT_FIELDS)
     _complete("reason", set(Reason), REASONS)
     return "\n".join(
@@ -278,7 +345,7 @@ def _grid() -> Iterable[tuple[str, ...]]:
 
 
 def _leaving() -> Iterable[tuple[str, ...]]:
-    for name, struct in (("action, suppression", Decision), ("alert", Alert), ("tier change", TierChange)):
+    for name, struct in _LEAVING:
         yield name, ", ".join(f"`{field.encode_name}`" for field in msgspec.structs.fields(struct))
 
 

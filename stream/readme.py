@@ -23,6 +23,8 @@ _MEANING = {
     "topic_alerts": "out: churn alerts with their reasons",
     "topic_suppressions": "out: decisions that were held back, with the reason",
     "topic_tiers": "out: changes of tier and segment, with the reason",
+    "topic_kpis": "out: repurchase, retention, churn, recall, referral, participation, value by tier; once a day",
+    "topic_experiments": "out: outcomes of measured rules with their effects; once a day",
     "topic_repartition": "internal: records on their way to the partition that owns them",
     "topic_contributions": "internal: what partitions add to the next day's thresholds and model",
     "topic_epochs": "internal: thresholds and model, one version a day",

@@ -88,7 +88,7 @@ class Shop:
             self._step(lambda: self.partition.tick(at_ms))
 
     def take(self) -> list[dict[str, Any]]:
-        """Actions, suppressions, alerts, tier changes and dead letters since the last call, in order.
+        """Actions, suppressions, alerts, tier changes, daily figures and dead letters since the last call, in order.
 
         Each is the published JSON with ``stream`` added; a dead letter has ``reason`` and ``field`` of its headers.
         """
@@ -139,6 +139,8 @@ class Shop:
             epoch.model = self._model or epoch.model
             self.epoch = epoch
             self.partition.adopt(epoch)
+            if self.keep_outcomes:
+                self.outcomes.append(Outcome(messages=list(self.coordinator.told)))
 
 
 def _readable(m: Message) -> dict[str, Any]:

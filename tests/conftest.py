@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,7 +16,9 @@ from stream.adapters.broker import EmbeddedBroker
 from stream.churn.features import LAYOUT, NAMES
 from stream.churn.model import FrozenModel
 from stream.churn.quality import UNKNOWN
-from stream.testing import Shop
+from stream.events.instants import parse_ms
+from stream.rules.loader import load_rules
+from stream.testing import Shop, published
 
 # No deadline: the machine is shared with brokers. On CI the same examples every time, so that a red run can be repeated.
 settings.register_profile("winback", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -80,6 +84,40 @@ def own_logging() -> Iterator[None]:
     root.setLevel(level)
 
 
+EXPERIMENT = """
+id: thanks
+version: 1
+description: Says thank you.
+when: {event: purchase}
+then: {action: care, channel: email, template: thanks}
+holdout_percent: 50
+measure: {window: 2d}
+cost_minor: 7
+expires_after: 2d
+cap: false
+quiet_hours: false
+"""
+
+
+def tell_experiment() -> Shop:
+    """A shop with one measured rule, thirty customers, and a report of what a till sold."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "thanks.yaml").write_text(EXPERIMENT.lstrip(), encoding="utf-8")
+        shop = Shop(rules=load_rules(folder))
+    for number in range(30):
+        at_ms = parse_ms("2026-01-01T08:00:00Z") + number * 60_000
+        shop.send("Order Completed", f"c{number}", at_ms, order_id=f"o{number}", revenue=20.0)
+    for number, item in enumerate(published(shop.take())):
+        at_ms = parse_ms("2026-01-02T08:00:00Z") + number * 60_000
+        if number % 2:
+            shop.send("Order Completed", item["customer_id"], at_ms, order_id=f"again-{number}", revenue=5.0)
+        else:
+            till = {"action_id": item["action_id"], "order_id": f"till-{number}", "revenue": 3.0}
+            shop.send("Action Converted", item["customer_id"], at_ms, **till)
+    shop.wait_until("2026-02-10T00:00:00Z")
+    return shop
+
+
 @pytest.fixture(scope="session")
 def story() -> dict[Stream, list[Message]]:
     """Everything that was published in the story, by stream."""
@@ -87,6 +125,9 @@ def story() -> dict[Stream, list[Message]]:
     for out in tell_story().outcomes:
         for message in out.messages:
             found[message.stream].append(message)
+    found[Stream.EXPERIMENTS] += [
+        m for out in tell_experiment().outcomes for m in out.messages if m.stream is Stream.EXPERIMENTS
+    ]
     return found
 
 

@@ -24,6 +24,8 @@ STREAMS = {
     Stream.SUPPRESSIONS: "suppression",
     Stream.ALERTS: "alert",
     Stream.TIERS: "tier-change",
+    Stream.KPIS: "kpis",
+    Stream.EXPERIMENTS: "experiment",
 }
 OUTPUT_EXAMPLES = sorted(path for name in STREAMS.values() for path in (SCHEMAS / "examples" / name).glob("*.json"))
 
@@ -83,7 +85,8 @@ def test_the_asyncapi_document_names_every_topic_and_message() -> None:
     settings = Settings()
     document = asyncapi()
     addresses = {channel["address"] for channel in document["channels"].values()}
-    outputs = (settings.topic_actions, settings.topic_alerts, settings.topic_suppressions, settings.topic_tiers)
+    outputs = {settings.topic_actions, settings.topic_alerts, settings.topic_suppressions, settings.topic_tiers}
+    outputs |= {settings.topic_kpis, settings.topic_experiments}
 
     assert {*settings.input_topics, *(f"{topic}.dlq" for topic in settings.input_topics), *outputs} == addresses
     names = {message["name"] for message in document["components"]["messages"].values()}

@@ -9,6 +9,8 @@ import msgspec
 
 from stream.actions.alert import Alert
 from stream.actions.decision import Decision
+from stream.actions.effects import Effects
+from stream.actions.kpis import Kpis
 from stream.actions.message import Message, Stream
 from stream.actions.tier_change import TierChange
 from stream.events.record import Headers, Record
@@ -52,6 +54,20 @@ def tier_message(change: TierChange) -> Message:
     key = change.customer_id.encode()
     headers = _headers(change.change_id, b"com.winback.tier.v1", change.changed_at, key)
     return Message(_TIERS, key, _encoder.encode(change), headers)
+
+
+def kpis_message(found: Kpis) -> Message:
+    """A day's figures for their topic, all of them in one partition."""
+    key = b"kpis"
+    headers = _headers(found.kpi_id, b"com.winback.kpis.v1", found.computed_at, key)
+    return Message(Stream.KPIS, key, _encoder.encode(found), headers, partition=0)
+
+
+def effects_message(found: Effects) -> Message:
+    """An arm's outcomes for their topic, all of them in one partition."""
+    key = found.rule_id.encode()
+    headers = _headers(found.effects_id, b"com.winback.experiment.v1", found.computed_at, key)
+    return Message(Stream.EXPERIMENTS, key, _encoder.encode(found), headers, partition=0)
 
 
 def dead_letter(record: Record, rejected: Rejected) -> Message:

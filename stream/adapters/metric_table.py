@@ -92,6 +92,28 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge("winback_customers", "tier", "Customers in the worker's partitions, by tier."),
     _gauge("winback_customers_by_segment", "segment", "Customers in the worker's partitions, by RFM segment."),
+    # -- does the programme work?
+    _gauge(
+        "winback_kpi_ratio", "kpi", "Share of customers: repurchase, retention, churn, recall, referral, participation."
+    ),
+    _gauge("winback_kpi_customers", "kpi", "How many customers it is a share of."),
+    _gauge("winback_kpi_timestamp_seconds", "", "End of the UTC day of these shares, as Unix time."),
+    _gauge("winback_value_customers", "tier", "Buyers that the value of a customer is an average of."),
+    _gauge("winback_value_lifetime_minor", "tier", "What a customer of the tier has spent so far, minor units."),
+    _gauge("winback_value_next_year_minor", "tier", "What a customer of the tier spends in a year, minor units."),
+    _gauge(
+        "winback_experiment_customers",
+        "rule version arm",
+        "Customers whose outcome is known, of a rule's newest version.",
+    ),
+    _gauge("winback_experiment_converted", "rule version arm", "Of them, who bought in the window."),
+    _gauge("winback_experiment_revenue_minor", "rule version arm", "For how much, minor units."),
+    _gauge("winback_experiment_cost_minor", "rule version arm", "What the actions cost, minor units."),
+    _gauge(
+        "winback_experiment_uplift_ratio",
+        "rule version arm bound",
+        "Buyers beyond the hold-out's share of them: the value, and the bounds between which the truth lies.",
+    ),
     # -- can the model be trusted?
     _counter("winback_labels_total", "outcome", "Labels that matured: bought or churned within the horizon."),
     _gauge("winback_model_auc", "", "Prequential area under the ROC curve of the churn model; 0.5 is chance."),
@@ -106,7 +128,7 @@ METRICS: tuple[Metric, ...] = (
         "winback_epoch_lag_seconds", "", "How far the thresholds in use are behind the clock's day; 0 when current."
     ),
 )
-"""Every metric of a worker, in the order of the four questions that the dashboard answers."""
+"""Every metric of a worker, in the order of the five questions that the dashboard answers."""
 
 
 def markdown_table() -> str:
@@ -127,7 +149,8 @@ _PAGE = """# Metrics
 
 A worker answers `/metrics` on its web port in the Prometheus text format, or as OpenMetrics if asked for. Figures count what
 was committed; a batch that was rolled back isn't in them. Times are in seconds. `process_*` metrics of the client library
-come along. Add up over workers, except for `winback_model_*`, which every worker reports alike: take the maximum.
+come along. Add up over workers, except for `winback_model_*`, `winback_kpi_*`, `winback_value_*` and `winback_experiment_*`, which every worker
+reports alike: take the maximum.
 
 This page is made from the code: `python -m stream.adapters.metric_table > docs/metrics.md`.
 """

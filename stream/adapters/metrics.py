@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Protocol
 
@@ -21,8 +21,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from stream.actions.effects import Effects
+from stream.actions.kpis import Kpis, Rate
 from stream.actions.message import Stream
 from stream.adapters.metric_table import METRICS, Labels, Metric
+from stream.events.instants import parse_ms
 from stream.outcome import Outcome
 
 
@@ -60,6 +63,14 @@ class ModelQuality(msgspec.Struct, frozen=True):
     brier: float | None = None
     calibration_error: float | None = None
     lift_quality: float | None = None
+
+
+class Programme(msgspec.Struct, frozen=True):
+    """How the programme does, from the epoch."""
+
+    kpis: Kpis | None
+    effects: Sequence[Effects]
+    """Of the newest version of each measured rule."""
 
 
 class Histogram:
@@ -247,6 +258,37 @@ class Metrics(Collector):
         for name, figure in figures.items():
             self._values[name] = {} if figure is None else {(): figure}
 
+    def set_programme(self, programme: Programme) -> None:
+        """The day's figures of the programme and its experiments. What is no longer told of is no longer exported."""
+        rows: dict[str, dict[Labels, float]] = {name: {} for name in self._values if name.startswith(_PROGRAMME)}
+        found = programme.kpis
+        if found is not None:
+            for field in msgspec.structs.fields(found):
+                rate = getattr(found, field.name)
+                if isinstance(rate, Rate):
+                    rows["winback_kpi_customers"][field.name,] = rate.of
+                    if rate.value is not None:
+                        rows["winback_kpi_ratio"][field.name,] = rate.value
+            rows["winback_kpi_timestamp_seconds"][()] = parse_ms(found.computed_at) / 1000
+            for value in found.value_by_tier:
+                rows["winback_value_customers"][value.tier,] = value.customers
+                if value.average_minor is not None:
+                    rows["winback_value_lifetime_minor"][value.tier,] = value.average_minor
+                if value.next_year_minor is not None:
+                    rows["winback_value_next_year_minor"][value.tier,] = value.next_year_minor
+        for arm in programme.effects:
+            labels = (arm.rule_id, str(arm.version), arm.arm)
+            rows["winback_experiment_customers"][labels] = arm.exposed
+            rows["winback_experiment_converted"][labels] = arm.converted
+            rows["winback_experiment_revenue_minor"][labels] = arm.revenue_minor
+            rows["winback_experiment_cost_minor"][labels] = arm.cost_minor
+            if arm.uplift is not None:
+                for bound in ("low", "value", "high"):
+                    end = getattr(arm.uplift, bound)
+                    if end is not None:
+                        rows["winback_experiment_uplift_ratio"][*labels, bound] = end
+        self._values.update(rows)
+
     # -- for Prometheus
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
@@ -282,6 +324,7 @@ class Metrics(Collector):
             rows[labels] = rows.get(labels, 0) + number
 
 
+_PROGRAMME = ("winback_kpi_", "winback_value_", "winback_experiment_")
 _IN_MILLISECONDS = frozenset(
     {"winback_event_lateness_seconds", "winback_event_to_action_seconds", "winback_timer_delay_seconds"}
 )

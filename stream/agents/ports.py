@@ -95,6 +95,8 @@ class Core(NamedTuple):
     """Which of so many partitions owns a customer id."""
     epoch_figures: Callable[[bytes], tuple[int, Any]]
     """Of a version: its UTC day number, and the quality of its model as `Gauges.set_model` takes it, or ``None``."""
+    programme: Callable[[bytes], Any] | None = None
+    """Of a version: how the programme does, as `Gauges.set_programme` takes it. ``None``: this core has no figures of that kind."""
     release: Callable[[Mapping[bytes, bytes]], Release] | None = None
     """Of what is published, by key; raises if it can't be read. ``None``: this core doesn't follow published rules."""
 
@@ -147,6 +149,9 @@ class Gauges(Protocol):
 
     def set_model(self, quality: Any) -> None:
         """How good the model in use is."""
+
+    def set_programme(self, programme: Any) -> None:
+        """How the programme does."""
 
     def set_rules(self, release: Release) -> None:
         """The rules in use."""

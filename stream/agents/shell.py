@@ -251,6 +251,8 @@ class Shell:
         self._epoch_day, quality = self.core.epoch_figures(epoch)
         if quality is not None:
             self.gauges.set_model(quality)
+        if self.core.programme is not None:
+            self.gauges.set_programme(self.core.programme(epoch))
         for runner in self._runners.values():
             runner.follow(epoch)
 

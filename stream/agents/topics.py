@@ -103,6 +103,8 @@ _STREAM_TOPICS: dict[Stream, Callable[[Settings], str]] = {
     Stream.ALERTS: lambda s: s.topic_alerts,
     Stream.SUPPRESSIONS: lambda s: s.topic_suppressions,
     Stream.TIERS: lambda s: s.topic_tiers,
+    Stream.KPIS: lambda s: s.topic_kpis,
+    Stream.EXPERIMENTS: lambda s: s.topic_experiments,
     Stream.REPARTITION: lambda s: s.topic_repartition,
     Stream.CONTRIBUTIONS: lambda s: s.topic_contributions,
     Stream.EPOCHS: lambda s: s.topic_epochs,
@@ -118,10 +120,11 @@ def needed(settings: Settings) -> tuple[Topic, ...]:
     """Every topic of a worker with these settings."""
     count = settings.partitions
     outputs = (settings.topic_actions, settings.topic_alerts, settings.topic_suppressions, settings.topic_tiers)
+    daily = (settings.topic_kpis, settings.topic_experiments)
     sources = (*settings.input_topics, settings.topic_repartition)
     return (
         *(Topic(name, keyed=True, partitions=count) for name in settings.input_topics),
-        *(Topic(name, keyed=False, partitions=count) for name in outputs),
+        *(Topic(name, keyed=False, partitions=count) for name in (*outputs, *daily)),
         *(Topic(dead_letter_topic(name), keyed=False, partitions=count, large=True) for name in sources),
         Topic(settings.topic_repartition, keyed=True, partitions=count, large=True),
         Topic(settings.topic_changelog, keyed=True, partitions=count, compacted=True, large=True),

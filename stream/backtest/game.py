@@ -188,7 +188,7 @@ class Player:
         waits = [[*in_days(scorer.matured, self._number, open_day)], []]
         scorer.matured.clear()
         for version in self._asking:
-            tallied = self._twins.versions[version].engine.tallied
+            tallied = self._twins.versions[version].engine.measuring.tallied
             if tallied:
                 waits[version].append(
                     contribution_message(Tallies(partition=self._number, day=open_day, tallies=merged(tallied)))

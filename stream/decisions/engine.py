@@ -26,11 +26,10 @@ from stream.actions.decision import (
 )
 from stream.config import Settings
 from stream.decisions.journeys import ENDED, Journeys
-from stream.events.hashing import hash64
-from stream.events.instants import DAY_MS, to_text
+from stream.decisions.measuring import Measuring
+from stream.events.instants import to_text
 from stream.events.kinds import Event
 from stream.experiments.assignment import arm_of
-from stream.experiments.tally import Key, Tally, acted, settled
 from stream.governance.asked import Asked, Controls
 from stream.governance.judge import Judgement, judge, remember, remember_held_out, settle_channel
 from stream.governance.ledger import Ledger
@@ -45,7 +44,7 @@ from stream.rules.schedule import Due, is_current
 from stream.rules.vocabulary import OF_EVENTS, Channel, ChurnFacts, EventFacts
 from stream.state.memory import Memory
 from stream.state.messages import MessageLog
-from stream.state.plans import Exposure, Pending, Plans
+from stream.state.plans import Pending
 from stream.state.profile import Profile
 from stream.state.running import Running
 
@@ -141,11 +140,11 @@ class Engine:
         """Rule with a bandit → the weights of its variants, as the epoch has them."""
         self._useless: Mapping[str, str] = {}
         """Rule → what was shown, of those that are held back because they do no good."""
-        self.tallied: list[Tally] = []
-        """Outcomes and actions of measured rules, for the next contribution."""
+        self.measuring = Measuring(settings.timer_spread_ms)
         self._settings = settings
         self._policy = make_policy(settings, partitions)
         self._journeys = Journeys(self)
+        self._silent_days = settings.churn_horizon_days
         self.adopt(rules)
 
     def adopt(self, rules: RuleSet) -> None:
@@ -267,7 +266,7 @@ class Engine:
         """
         memory = case.profile.customer.memory
         plans = memory.plan()
-        self._settle(case, plans)
+        self.measuring.settle(case.profile, plans, case.now_ms)
         due: list[Pending | Running] = [*plans.take_due(case.now_ms), *plans.take_journeys(case.now_ms)]
         winners: dict[str, str] = {}
         decisions: list[Decision] = []
@@ -417,33 +416,18 @@ class Engine:
             cause=running.cause,
         )
 
-    def _way(self, ready: Ready, customer_id: str) -> Way:
-        rule = ready.rule
+    def _way(self, ready: Ready, case: Case) -> Way:
+        rule, customer_id = ready.rule, case.profile.customer_id
         if not rule.experiment.window_ms:
             return ready.ways[DEFAULT]
+        memory = case.profile.customer.memory
+        if rule.id in self.weights and memory.pending_ms:
+            # A bandit's groups move with what it learns: who counts in one stays there while that is watched.
+            exposure = memory.plan().exposed(rule.id, rule.version, case.now_ms)
+            if exposure is not None and exposure.arm in ready.ways:
+                return ready.ways[exposure.arm]
         arm = arm_of(rule.id, rule.version, customer_id, rule.experiment, self.weights.get(rule.id))
         return ready.ways[arm]
-
-    def _expose(self, rule: Rule, way: Way, profile: Profile, now_ms: int) -> None:
-        """Remembers the customer's part in a rule's experiment. It is settled at a midnight after the window, with all others of
-        that day, and spread as timers are: a visit of its own would cost as much as the decision."""
-        memory = profile.customer.memory
-        until_ms = now_ms + rule.experiment.window_ms
-        due_ms = (until_ms // DAY_MS + 1) * DAY_MS
-        spread_ms = self._settings.timer_spread_ms
-        if spread_ms:
-            due_ms += hash64(profile.customer_id) % spread_ms
-        exposure = Exposure(due_ms, now_ms, until_ms, rule.id, rule.version, way.arm.arm, way.channel, profile.tier)
-        memory.plan().expose(exposure)
-        memory.pending_ms = memory.plan().next_ms
-
-    def _settle(self, case: Case, plans: Plans) -> None:
-        """Counts the outcomes whose window is over."""
-        orders = case.profile.customer.orders
-        for e in plans.take_settled(case.now_ms):
-            bought = orders.after(e.at_ms, e.until_ms)
-            key = Key(e.rule_id, e.version, e.arm, e.channel, e.tier)
-            self.tallied.append(settled(key, bought.frequency, bought.monetary_minor))
 
     def priority(self, rule_id: str) -> int:
         """Of a rule, 0 of one that is gone."""
@@ -490,7 +474,7 @@ class Engine:
         """``step`` is of a journey, which then looks after what is put off; ``told`` is added to the explanation."""
         rule, profile = ready.rule, case.profile
         customer_id, customer = profile.customer_id, profile.customer
-        way = ready.ways[arm] if arm in ready.ways else self._way(ready, customer_id)
+        way = ready.ways[arm] if arm in ready.ways else self._way(ready, case)
         expires_ms = since_ms + rule.expires_after_ms
         asked = Asked(
             rule=rule,
@@ -515,12 +499,18 @@ class Engine:
             way = way._replace(channel=asked.channel)
         judged = self._judge(asked)
         answer, reason, retry_ms, _ = judged
-        if rule.experiment.window_ms and is_first and judged.is_exposed:
-            self._expose(rule, way, profile, case.now_ms)
+        name = f"{occurrence}/{step}" if step else f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
+        if rule.experiment.window_ms:
+            if is_first and judged.is_exposed:
+                self.measuring.expose(rule, way.arm.arm, way.channel, profile, case.now_ms)
+            action, published = action_id(rule.id, customer_id, name), answer == "publish"
+            self.measuring.decided(
+                rule, action, way.cost_minor, customer.memory.plans, case.now_ms, published=published
+            )
         if answer == "publish":
             self.ledger_touched |= remember(asked)
-            if rule.experiment.window_ms:
-                self.tallied.append(acted(_key(rule, way, profile.tier), way.cost_minor))
+            if profile.bought and profile.recency_days >= self._silent_days:
+                customer.memory.plan().written_ms = case.now_ms
         elif answer == "deferred":
             paused = reason == "paused"
             if paused and not self.ledger.waits:
@@ -529,7 +519,6 @@ class Engine:
                 self._put_off(rule, case, event, occurrence, since_ms, cause, retry_ms, arm=way.arm.arm, paused=paused)
         elif reason == "holdout":
             remember_held_out(asked)
-        name = f"{occurrence}/{step}" if step else f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
         return self._record(ready, case, event, way, name, judged, expires_ms, cause, holds and not error, told)
 
     def _judge(self, asked: Asked) -> Judgement:
@@ -582,10 +571,6 @@ class Engine:
 
 def _of_timer(timer: Due) -> Cause:
     return Cause(kind="timer", at=to_text(timer.due_ms))
-
-
-def _key(rule: Rule, way: Way, tier: str) -> Key:
-    return Key(rule.id, rule.version, way.arm.arm, way.channel, tier)
 
 
 _encode_event = msgspec.msgpack.Encoder().encode

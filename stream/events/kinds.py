@@ -199,6 +199,10 @@ class Outcome(Event, frozen=True, kw_only=True, gc=False):
 
     action_id: str
     status: str
+    order_id: str = ""
+    """Of a conversion: the order that it was; empty: not told."""
+    amount_minor: int = 0
+    """Of a conversion: its worth, 0 when not told."""
 
 
 class Aliased(Event, frozen=True, kw_only=True, gc=False):

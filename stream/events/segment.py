@@ -20,6 +20,7 @@ from stream.events.wire import (
     CartProperties,
     ComplaintProperties,
     ConsentProperties,
+    ConversionProperties,
     CsatProperties,
     NpsProperties,
     OrderProperties,
@@ -221,6 +222,22 @@ def _outcome(status: str) -> Builder:
     return build
 
 
+def _converted(
+    p: ConversionProperties, message_id: str, customer: str, time_ms: int, backfill: bool, money: Money
+) -> Event:
+    return kinds.Outcome(
+        message_id,
+        customer,
+        time_ms,
+        backfill,
+        p.channel or "",
+        action_id=p.action_id,
+        status="converted",
+        order_id=p.order_id or "",
+        amount_minor=money(p.revenue, p.currency, "revenue", time_ms) or 0,
+    )
+
+
 def activity(name: str) -> Builder:
     """Builds the event of what only says that the customer was there."""
 
@@ -289,7 +306,7 @@ MESSAGES: tuple[MessageType, ...] = (
     MessageType("Action Delivered", OutcomeProperties, _outcome("delivered"), "outcomes"),
     MessageType("Action Opened", OutcomeProperties, _outcome("opened"), "outcomes"),
     MessageType("Action Clicked", OutcomeProperties, _outcome("clicked"), "outcomes"),
-    MessageType("Action Converted", OutcomeProperties, _outcome("converted"), "outcomes"),
+    MessageType("Action Converted", ConversionProperties, _converted, "outcomes"),
     MessageType("Action Unsubscribed", OutcomeProperties, _outcome("unsubscribed"), "outcomes"),
     MessageType("Action Bounced", OutcomeProperties, _outcome("bounced"), "outcomes"),
 )

@@ -178,10 +178,20 @@ class ConsentProperties(msgspec.Struct, kw_only=True, gc=False):
 
 
 class OutcomeProperties(msgspec.Struct, kw_only=True, gc=False):
-    """Properties of ``Action Delivered``, ``Opened``, ``Clicked``, ``Converted``, ``Unsubscribed``, ``Bounced``."""
+    """Properties of ``Action Delivered``, ``Opened``, ``Clicked``, ``Unsubscribed``, ``Bounced``."""
 
     action_id: Id
     channel: Word | None = None
+
+
+class ConversionProperties(msgspec.Struct, kw_only=True, gc=False):
+    """Properties of ``Action Converted``: which purchase it was, if the sender knows."""
+
+    action_id: Id
+    channel: Word | None = None
+    order_id: Id | None = None
+    revenue: Amount | None = None
+    currency: Word | None = None
 
 
 class ActivityProperties(msgspec.Struct, kw_only=True, gc=False):

@@ -7,8 +7,8 @@ Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, "Time-uniform central limi
 Annals of Statistics 52 (2024), theorem 2.2 (the normal mixture); for small groups the same mixture with the variance that a
 proportion can't exceed (Hoeffding's 1/4; Howard, Ramdas, McAuliffe, Sekhon 2021), which needs no limit theorem.
 
-What they assume: outcomes of different customers don't influence each other; a customer who meets a rule twice counts twice, which makes
-the interval a little too narrow for rules that meet the same few people often.
+What they assume: outcomes of different customers don't influence each other. A customer counts once in a version of a rule, however
+often they meet it (`stream.decisions.measuring`).
 """
 
 from __future__ import annotations

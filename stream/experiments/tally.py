@@ -22,7 +22,7 @@ class Sums(msgspec.Struct, array_like=True, gc=False):
     """Outcomes of the customers under one key."""
 
     exposed: int = 0
-    """Customers whose window is over, each once per occurrence."""
+    """Customers whose window is over, each once."""
     converted: int = 0
     """Of them, who has bought in the window."""
     orders: int = 0
@@ -33,6 +33,9 @@ class Sums(msgspec.Struct, array_like=True, gc=False):
     """Actions that went out."""
     cost_minor: int = 0
     """Theirs."""
+    reported: int = 0
+    """Of those exposed, who is reported to have bought, in orders that the order book doesn't have."""
+    reported_minor: int = 0
 
     def add(self, other: Sums) -> None:
         """Adds the sums of others."""
@@ -43,6 +46,8 @@ class Sums(msgspec.Struct, array_like=True, gc=False):
         self.revenue_squared = str(int(self.revenue_squared) + int(other.revenue_squared))
         self.actions += other.actions
         self.cost_minor += other.cost_minor
+        self.reported += other.reported
+        self.reported_minor += other.reported_minor
 
 
 class Tally(msgspec.Struct, array_like=True, gc=False):
@@ -52,9 +57,15 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
     sums: Sums
 
 
-def settled(key: Key, orders: int, revenue_minor: int) -> Tally:
-    """The outcome of one customer."""
-    return Tally(key, Sums(1, int(orders > 0), orders, revenue_minor, str(revenue_minor * revenue_minor)))
+def settled(
+    key: Key, orders: int, revenue_minor: int, reported: int = 0, reported_minor: int = 0, *, counts: bool = False
+) -> Tally:
+    """The outcome of one customer. ``reported`` orders, which the order book doesn't have, are told beside it, or count."""
+    if counts:
+        orders, revenue_minor = orders + reported, revenue_minor + reported_minor
+    sums = Sums(1, int(orders > 0), orders, revenue_minor, str(revenue_minor * revenue_minor))
+    sums.reported, sums.reported_minor = int(reported > 0), reported_minor
+    return Tally(key, sums)
 
 
 def acted(key: Key, cost_minor: int) -> Tally:

@@ -30,6 +30,7 @@ from stream.events.kinds import (
     Refund,
 )
 from stream.events.record import Record
+from stream.kpis.look import Looking
 from stream.outcome import Outcome
 from stream.processor.census import Census
 from stream.processor.deadlines import Deadlines
@@ -77,6 +78,7 @@ class CustomerWork:
         self.census = Census(settings)
         self.history_released_ms = 0
         self.scorer = Scorer(settings)
+        self.looking = Looking(settings)
         self._settings = settings
         self.engine = Engine(rules, settings, partitions)
         self._go_by(rules)
@@ -246,6 +248,7 @@ class CustomerWork:
             memory.grid_ms = grid_ms
             before = len(self.scorer.matured)
             self.scorer.visit(at, memory, grid_ms)
+            self.looking.look(resident.customer, at.purchases, grid_ms)
             for example in self.scorer.matured[before:]:
                 out.telemetry.labels[("churned" if example.churned else "bought",)] += 1
 

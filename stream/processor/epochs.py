@@ -8,10 +8,11 @@ next day. So scores and thresholds repeat, whatever the number of partitions or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from stream.actions.codec import effects_message, kpis_message
 from stream.actions.message import Message, Stream
 from stream.churn.examples import Example
 from stream.churn.model import FrozenModel
@@ -19,8 +20,11 @@ from stream.config import Settings
 from stream.errors import StateError
 from stream.events.record import Record
 from stream.experiments.bandit import weights
+from stream.experiments.published import effects, newly_heard, versions_of, with_old_ones_added_up
 from stream.experiments.tally import Tally, merged
 from stream.experiments.validation import validate, without_effect
+from stream.kpis.look import At, Look, Looking, Looks, add_to, listed
+from stream.kpis.rates import kpis
 from stream.outcome import Outcome
 from stream.segments.population import Histograms, Thresholds, thresholds
 
@@ -49,7 +53,15 @@ class Tallies(msgspec.Struct, tag=True, kw_only=True):
     tallies: list[Tally]
 
 
-Contribution = Examples | Tallies | DayClosed
+class Looked(msgspec.Struct, tag=True, kw_only=True):
+    """Looks at buyers by one partition during a UTC day (not yet complete)."""
+
+    partition: int
+    day: int
+    looks: list[Look]
+
+
+Contribution = Examples | Tallies | Looked | DayClosed
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -66,6 +78,10 @@ class Epoch(msgspec.Struct, kw_only=True):
     """Rule → arm → weight, for rules that leave the choice to a bandit."""
     stopped: Mapping[str, tuple[int, str]] = {}
     """Rules that have been shown to do no good: version, and what was shown. Those whose files say so are held back."""
+    heard: Mapping[str, Mapping[int, int]] = {}
+    """Rule → version → UTC day of its latest outcome, of versions whose tallies have details."""
+    looks: list[Look] = []
+    """Looks at buyers in the last period."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -99,21 +115,29 @@ class Coordinator:
         # Whoever only follows versions does without River, and the seconds that it takes to import.
         from stream.churn.trainer import Trainer
 
+        self._settings = settings
         self._partitions = partitions
+        self._period_days = Looking(settings).period_days
         self._trainer = Trainer(settings)
         self._closed: dict[int, DayClosed] = {}
         self._waiting: dict[int, list[Example]] = {}
         self._tallied: dict[int, list[Tally]] = {}
         self._tallies: list[Tally] = []
+        self._heard: Mapping[str, Mapping[int, int]] = {}
+        self._looked: dict[int, list[Look]] = {}
+        self._looks: Looks = {}
         self._weights: Mapping[str, Mapping[str, float]] = {}
         self._stopped: Mapping[str, tuple[int, str]] = {}
         self.folded_day: int | None = None
         """The last UTC day that is in a version."""
+        self.told: tuple[Message, ...] = ()
+        """What is published of the days that are new in the version that `fold` returned last."""
 
     def resume(self, epoch: Epoch) -> None:
         """Goes on from a published version."""
         self.folded_day = epoch.day - 1
         self._tallies, self._weights, self._stopped = epoch.tallies, epoch.weights, epoch.stopped
+        self._heard, self._looks = epoch.heard, {At(*look.at): look.counts for look in epoch.looks}
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
@@ -125,6 +149,8 @@ class Coordinator:
             self._waiting.setdefault(contribution.day, []).extend(contribution.examples)
         elif isinstance(contribution, Tallies):
             self._tallied.setdefault(contribution.day, []).extend(contribution.tallies)
+        elif isinstance(contribution, Looked):
+            self._looked.setdefault(contribution.day, []).extend(contribution.looks)
         else:
             known = self._closed.get(contribution.partition)
             if known is None or contribution.day >= known.day:
@@ -139,12 +165,7 @@ class Coordinator:
             return None
         for waiting in sorted(d for d in self._waiting if d <= day):
             self._trainer.learn(sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer)))
-        fresh = [tally for d in sorted(self._tallied) if d <= day for tally in self._tallied.pop(d)]
-        if fresh:
-            self._tallies = merged([*self._tallies, *fresh])
-            # Only outcomes teach anything: without new ones yesterday's weights and verdicts stay.
-            self._weights = weights(self._tallies, day + 1)
-            self._stopped = without_effect(validate(self._tallies))
+        self.told = tuple(message for d in self._days_until(day) for message in self._tell(d))
         self.folded_day = day
         population = Histograms.merged(closed.histograms for closed in self._closed.values())
         return Epoch(
@@ -154,7 +175,36 @@ class Coordinator:
             tallies=self._tallies,
             weights=self._weights,
             stopped=self._stopped,
+            heard=self._heard,
+            looks=listed(self._looks),
         )
+
+    def _days_until(self, day: int) -> Iterable[int]:
+        """The days that are in no version yet. On the event clock one on which nothing is due anywhere isn't closed by itself, which
+        depends on how customers are shared out; what is told of each day doesn't."""
+        first = day if self.folded_day is None else self.folded_day + 1
+        return range(min([first, *self._tallied, *self._looked]), day + 1)
+
+    def _tell(self, day: int) -> list[Message]:
+        """Takes the outcomes and looks of a day in, and tells what is published of it."""
+        fresh, currency = self._tallied.pop(day, []), self._settings.currency
+        versions = versions_of(fresh)
+        if fresh:
+            self._tallies = merged([*self._tallies, *fresh])
+            self._heard = newly_heard(self._heard, versions, day)
+            # Only outcomes teach anything: without new ones yesterday's weights and verdicts stay.
+            self._weights = weights(self._tallies, day + 1)
+            self._stopped = without_effect(validate(self._tallies))
+        self._tallies, self._heard = with_old_ones_added_up(self._tallies, self._heard, day)
+        for look in self._looked.pop(day, []):
+            add_to(self._looks, At(*look.at), look.counts)
+        for at in [at for at in self._looks if at.day <= day - self._period_days]:
+            del self._looks[at]
+        found = kpis(listed(self._looks), day, self._settings) if self._looks else None
+        told = [] if found is None else [kpis_message(found)]
+        if fresh:
+            told += [effects_message(each) for each in effects(self._tallies, versions, day, currency)]
+        return told
 
     def checkpoint(self) -> bytes:
         """The trainer's state, for the next owner."""
@@ -191,7 +241,7 @@ class EpochOwner:
         epoch = self._coordinator.fold()
         if epoch is not None:
             epoch.trainer = self._coordinator.checkpoint()
-            out.messages.append(epoch_message(epoch))
+            out.messages += [epoch_message(epoch), *self._coordinator.told]
             folded = self._coordinator.folded_day
             self._open = [(offset, day) for offset, day in self._open if folded is None or day > folded]
         return out

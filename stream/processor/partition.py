@@ -25,12 +25,13 @@ from stream.experiments.tally import merged
 from stream.governance.asked import Controls
 from stream.governance.checks import PAUSE_RETRY_MS
 from stream.governance.ledger import Ledger
+from stream.kpis.look import listed
 from stream.outcome import Outcome
 from stream.processor.browsing import Browsing
 from stream.processor.buying import Buying
 from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
-from stream.processor.epochs import DayClosed, Epoch, Tallies, contribution_message, decode_epoch, in_days
+from stream.processor.epochs import DayClosed, Epoch, Looked, Tallies, contribution_message, decode_epoch, in_days
 from stream.processor.residents import Resident, Residents, key_of
 from stream.processor.runs import Batch, in_runs
 from stream.processor.stale import Stale
@@ -262,7 +263,8 @@ class Partition:
             self._due.set(key, 0 if before is None else before.next_due_ms)
         self._residents.clear()
         self._work.scorer.matured.clear()
-        self._work.engine.tallied.clear()
+        self._work.engine.measuring.tallied.clear()
+        self._work.looking.looks.clear()
         self._stale.rollback()
         self._waking.rollback()
         self._record = self._stored_record()
@@ -558,12 +560,16 @@ class Partition:
         out.messages.append(contribution_message(contribution))
 
     def _contribute(self, out: Outcome) -> None:
-        """Sends the examples that have matured, as part of the day that is open."""
-        matured, tallied = self._work.scorer.matured, self._work.engine.tallied
+        """Sends what has come together since the last time, as part of the day that is open."""
+        matured, tallied = self._work.scorer.matured, self._work.engine.measuring.tallied
         day = (self._record.closed_day or 0) + 1
         if tallied:
             out.messages.append(contribution_message(Tallies(partition=self._number, day=day, tallies=merged(tallied))))
             tallied.clear()
+        looks = self._work.looking.looks
+        if looks:
+            out.messages.append(contribution_message(Looked(partition=self._number, day=day, looks=listed(looks))))
+            looks.clear()
         if matured:
             out.messages.extend(in_days(matured, self._number, day))
             matured.clear()

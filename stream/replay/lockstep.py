@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from stream.actions.message import Message
 from stream.config import Settings
 from stream.events.instants import DAY_MS, day_of
 from stream.processor.epochs import Coordinator, decode_contribution, epoch_message
@@ -52,6 +53,8 @@ class Lockstep:
         self._version = Version(b"")
         self._folded = 0
         """How many versions there have been."""
+        self.told: list[Message] = []
+        """What was published of the days that are over."""
         self._given = [0] * players
         """The latest of them that each player was given."""
         self._waiting: set[int] = set()
@@ -71,6 +74,7 @@ class Lockstep:
             if epoch is not None:
                 self._version = Version(epoch_message(epoch).value or b"")
                 self._folded += 1
+                self.told += self._coordinator.told
             # Everybody has closed the day that was folded, so everybody waits for this. Who closed several days at once may be
             # late: given an earlier version, and not back yet to ask for the next one.
             for number in sorted(self._waiting):

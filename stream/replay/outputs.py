@@ -19,7 +19,18 @@ from stream.replay.spill import Block, Spill, in_order
 
 OUTPUT_MEMORY_BYTES = 64 << 20
 """Rows of one file that a process keeps before it writes them to disk. Larger: memory; smaller: more runs to merge."""
-NAMES = ("actions", "suppressions", "alerts", "tiers", "dead_letters", "customers", "scores", "states")
+NAMES = (
+    "actions",
+    "suppressions",
+    "alerts",
+    "tiers",
+    "kpis",
+    "experiments",
+    "dead_letters",
+    "customers",
+    "scores",
+    "states",
+)
 """Files of rows; ``states`` stays inside."""
 COUNTS = (
     "events",

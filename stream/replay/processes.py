@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stream.actions.codec import when_who_which
 from stream.config import Settings
 from stream.errors import ConfigurationError
 from stream.events.codec import Decoder
+from stream.events.instants import parse_ms
 from stream.events.money import Rates
 from stream.replay.crew import Pipe, collecting_seldom, crew_of
 from stream.replay.lockstep import Answer, Lockstep, Rests, Waits
@@ -104,6 +106,7 @@ def _alone(job: Job, rules: RuleSet, parts: Sequence[Slice], progress: Progress)
         else:
             ((_, answer),) = lockstep.take(0, asked)
         asked = _send(game, answer)
+    _tell(lockstep, outputs, outputs.until_ms)
     return taken, _figures(job, player, outputs)
 
 
@@ -136,7 +139,9 @@ def together(job: Job, parts: Sequence[Slice], progress: Progress) -> tuple[list
                     case Figures():
                         figures.append(message)
                         if len(figures) == job.processes:
-                            whole = _sum(figures)
+                            outputs = Outputs(job.folder, job.processes)
+                            _tell(lockstep, outputs, figures[0].until_ms)
+                            whole = _sum([*figures, outputs.close()])
                             merges = _merges(job, whole)
                             for to in range(min(len(merges), job.processes)):
                                 crew.tell(to, merges.pop(0))
@@ -152,6 +157,13 @@ def together(job: Job, parts: Sequence[Slice], progress: Progress) -> tuple[list
                                 crew.tell(to, [block for blocks in sorted_out.values() for block in blocks[to]])
     assert whole is not None
     return taken, whole
+
+
+def _tell(lockstep: Lockstep, outputs: Outputs, until_ms: int | None) -> None:
+    """Adds what all customers' days have given together, up to the end of the replay."""
+    for message in lockstep.told:
+        if until_ms is not None and parse_ms(when_who_which(message)[0]) <= until_ms:
+            outputs.message(message)
 
 
 def _sum(figures: Sequence[Figures]) -> Figures:

@@ -17,6 +17,7 @@ MOST_VARIANTS = 10
 """Variants of one rule. More: none of them gets enough customers to be told from the others within a season."""
 
 Choose = Literal["split", "bandit"]
+Reported = Literal["beside", "count"]
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -45,6 +46,8 @@ class Experiment(msgspec.Struct, frozen=True):
     """How long after the decision purchases count as its outcome; 0: nothing is measured."""
     pause_without_effect: bool = False
     """Hold the rule back once it is shown to do harm, or nothing."""
+    counts_reported: bool = False
+    """Conversions that are reported by action id count as purchases do."""
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from stream.rules.condition import Condition
-from stream.rules.experiment import MOST_VARIANTS, Choose, Experiment, Variant
+from stream.rules.experiment import MOST_VARIANTS, Choose, Experiment, Reported, Variant
 from stream.rules.journey import MOST_STEPS, Journey
 from stream.rules.offer import Offer
 from stream.rules.rule import DAY_MS, Before, Every, OnAlert, OnDate, OnEvent, OnFestival, Rule, Since, Trigger
@@ -169,6 +169,10 @@ class MeasureForm(msgspec.Struct, forbid_unknown_fields=True):
     pause_without_effect: Annotated[bool, Meta(description="hold it back once it is shown to do harm, or nothing")] = (
         False
     )
+    reported: Annotated[
+        Reported,
+        Meta(description="conversions that are sent back by action id: count them, if also sent for the hold-out"),
+    ] = "beside"
 
 
 class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -377,6 +381,7 @@ def _experiment(form: RuleFile, then: Then) -> Experiment:
         choose=form.choose,
         window_ms=duration_ms(measure.window) if is_measured else 0,
         pause_without_effect=measure.pause_without_effect,
+        counts_reported=measure.reported == "count",
     )
 
 

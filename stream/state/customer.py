@@ -155,12 +155,18 @@ def _outcome(c: Customer, e: kinds.Outcome, message: bytes, s: Settings) -> Appl
         c.person.reached(
             e.channel, e.time_ms, bounced=e.status == "bounced", answered=e.status not in ("bounced", "delivered")
         )
+    if e.status in _ANSWERS:
+        c.person.engaged(e.time_ms)
+    if e.status == "converted":
+        order = digest64(e.order_id) if e.order_id else b""
+        c.person.converted((e.time_ms, digest64(e.action_id), order, e.amount_minor))
     return _CHANGED
 
 
 _CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 """Channels whose outcomes are kept: a sender could otherwise invent some without end."""
 _SIGNS = frozenset(("delivered", "opened", "clicked", "converted", "bounced"))
+_ANSWERS = frozenset(("opened", "clicked", "converted"))
 
 Said = Callable[[Person, Any, bytes], None]
 """Takes an event with a message id into a person's feedback, and into nothing else."""
@@ -217,7 +223,10 @@ _NOT_CONTENT = frozenset(("message_id", "customer", "time_ms", "backfill"))
 """Fields that two sends of one message may differ in, or can't."""
 
 
-_LATER_CONTENT: dict[type[Event], tuple[str, ...]] = {kinds.Identified: ("membership_expires", "referred_by")}
+_LATER_CONTENT: dict[type[Event], tuple[str, ...]] = {
+    kinds.Identified: ("membership_expires", "referred_by"),
+    kinds.Outcome: ("order_id", "amount_minor"),
+}
 """Fields that kinds have got since their first records: content only where something is said, so that a message that was
 remembered before is known again."""
 

@@ -253,6 +253,10 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         nets = _columns(self.rows[first * ROW : end * ROW])[1]
         return Window(len(nets) - nets.count(0), min(MOST_SUM_MINOR, sum(nets)))
 
+    def knows(self, key: bytes) -> bool:
+        """Whether an order is remembered, whatever became of it; ``key``: `digest64` of its id."""
+        return find(self.keys, key) >= 0
+
     def newest(self) -> tuple[int, int]:
         """Instant of the newest order, whether it counts or not, and what is left of it in minor units; 0 of nothing."""
         newest: tuple[int, int] = _row(self.rows, len(self.rows) - ROW) if self.rows else (0, 0)

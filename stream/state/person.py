@@ -6,6 +6,7 @@ Source: MISSION A1, B3, B4, E8.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -20,6 +21,8 @@ MOST_COMPLAINTS = 16
 MOST_CHANNELS = 40
 """Consent channels kept besides ``*``, those with the newest choices. A sender could otherwise invent channels without
 end; real shops have a handful, so no refusal of theirs is ever forgotten."""
+MOST_CONVERSIONS = 16
+"""Reported conversions kept, the newest. Same trade."""
 ACTIVE_DAYS = 64
 """Days of activity remembered as bits. Must cover the 30-day figures with room for late events."""
 ALL_DAYS = (1 << ACTIVE_DAYS) - 1
@@ -33,6 +36,10 @@ class Answer(msgspec.Struct, array_like=True, gc=False):
     value: float
 
 
+Report = tuple[int, bytes, bytes, int]
+"""A reported conversion: when, digest of the action id, digest of the order id (empty: not told), minor units (0: not told)."""
+
+
 class Voice(msgspec.Struct, array_like=True, gc=False):
     """Feedback of one customer. Most never say anything."""
 
@@ -43,6 +50,10 @@ class Voice(msgspec.Struct, array_like=True, gc=False):
     """Hash of the complaint id → (opened_ms, resolved_ms); 0 means not seen."""
     reach: dict[str, tuple[int, int, int]] = {}
     """Channel → (bounced_ms, answered_ms, answers): the latest bounce, the latest sign that somebody is there, how many signs."""
+    engaged_ms: int = 0
+    """When the customer last opened or clicked a message, or followed one to a purchase."""
+    conversions: list[Report] = []
+    """What was reported, ascending."""
 
 
 class Person(msgspec.Struct, array_like=True, gc=False):
@@ -158,6 +169,30 @@ class Person(msgspec.Struct, array_like=True, gc=False):
         else:
             answered_ms = max(answered_ms, time_ms)
         put(known, channel, (bounced_ms, answered_ms, answers + answered))
+
+    @property
+    def engaged_ms(self) -> int:
+        """When the customer last opened or clicked a message, or followed one to a purchase; 0 for never."""
+        voice = self.voice
+        return 0 if voice is None else voice.engaged_ms
+
+    @property
+    def conversions(self) -> Sequence[Report]:
+        """Purchases that actions are reported to have led to, ascending by time."""
+        voice = self.voice
+        return voice.conversions if voice is not None else ()
+
+    def engaged(self, time_ms: int) -> None:
+        """The customer answered a message."""
+        voice = self.speaks()
+        voice.engaged_ms = max(voice.engaged_ms, time_ms)
+
+    def converted(self, report: Report) -> None:
+        """An action is reported to have led to a purchase."""
+        known = self.speaks().conversions
+        if report not in known:
+            insort(known, report)
+            del known[:-MOST_CONVERSIONS]
 
     def open_complaint(self, key: int, time_ms: int) -> None:
         """A complaint was opened, or opened again after it was resolved; the latest opening counts."""

@@ -7,7 +7,12 @@ from collections.abc import Callable
 import msgspec
 
 from stream.actions.decision import Cause
+from stream.state.ordered import put
 from stream.state.running import MOST_BEGUN, Running
+
+MOST_ACTIONS = 16
+"""Actions of one exposure whose reported outcomes are known again. Fewer: a long journey's last steps are not; more: a rule on
+every view grows the record."""
 
 
 class Pending(msgspec.Struct, array_like=True, gc=False):
@@ -44,6 +49,10 @@ class Exposure(msgspec.Struct, array_like=True, gc=False):
     arm: str
     channel: str
     tier: str
+    counts_reported: bool = False
+    """Conversions that are reported (`stream.state.person.Voice.conversions`) count as purchases do."""
+    actions: list[bytes] = []
+    """`digest64` of the action ids that were decided meanwhile, held out or not: outcomes are reported by action id."""
 
 
 class Plans(msgspec.Struct, array_like=True, gc=False):
@@ -61,6 +70,10 @@ class Plans(msgspec.Struct, array_like=True, gc=False):
     """Rule with a journey → its newest occurrences, oldest first: each begins once."""
     sent: dict[str, int] = {}
     """Channel → actions that have ever gone out on it, to know what share is answered."""
+    measured: dict[str, int] = {}
+    """Measured rule → the latest of its versions that has counted this customer: it does so once."""
+    written_ms: int = 0
+    """When the customer was last sent an action after having been silent for a horizon; 0 for never."""
 
     def count_sent(self, channel: str) -> None:
         """One more action has gone out on a channel."""
@@ -90,8 +103,19 @@ class Plans(msgspec.Struct, array_like=True, gc=False):
         return bool(woken)
 
     def expose(self, exposure: Exposure) -> None:
-        """Remembers that a measured rule was met."""
+        """Remembers that a measured rule was met, if for the first time in this version: what a customer does is no second
+        customer's doing, however often they meet the rule."""
+        if self.measured.get(exposure.rule_id, 0) >= exposure.version:
+            return
+        put(self.measured, exposure.rule_id, exposure.version)
         self.exposures = sorted([*self.exposures, exposure], key=lambda e: (e.due_ms, e.at_ms, e.rule_id))
+
+    def exposed(self, rule_id: str, version: int, now_ms: int) -> Exposure | None:
+        """The exposure to a rule whose window is open."""
+        for exposure in self.exposures:
+            if exposure.rule_id == rule_id and exposure.version == version and now_ms <= exposure.until_ms:
+                return exposure
+        return None
 
     def take_settled(self, until_ms: int) -> list[Exposure]:
         """Removes and returns the exposures whose outcome is settled."""

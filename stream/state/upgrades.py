@@ -48,7 +48,7 @@ def add_plans(old: list[Any]) -> list[Any]:
     """Version 3 to 4: decisions may wait, and it is known which channels reach a customer."""
     _, *parts, voice = old
     parts[5] = [*parts[5], 0, None]
-    return [4, *parts, voice and [*voice, {}]]
+    return [4, *parts, voice and [*voice, {}, 0, []]]
 
 
 def _figures(keys: bytes, sends: bytes, rows: bytes, marks: Any, gone: list[Any] | None) -> list[Any]:

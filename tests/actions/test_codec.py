@@ -23,7 +23,7 @@ from tests.conftest import tell_story
 KIP_1034 = {
     f"__streams.errors.{name}" for name in ("exception", "stacktrace", "message", "topic", "partition", "offset")
 }
-PUBLISHED = (Stream.ACTIONS, Stream.SUPPRESSIONS, Stream.ALERTS, Stream.TIERS)
+PUBLISHED = (Stream.ACTIONS, Stream.SUPPRESSIONS, Stream.ALERTS, Stream.TIERS, Stream.KPIS)
 keys = st.none() | st.binary(max_size=20)
 headers = st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=8)), max_size=4).map(tuple)
 
@@ -102,22 +102,26 @@ def test_ids_are_deterministic_and_apart() -> None:
 
 
 def test_what_leaves_is_a_cloudevent(story: dict[Stream, list[Message]]) -> None:
-    """Every published message has the CloudEvents attributes, keyed by the customer, and the id that its body has."""
-    for stream in PUBLISHED:
+    """Every published message has the CloudEvents attributes, keyed by whom it is about, and the id that its body has."""
+    for stream in (*PUBLISHED, Stream.EXPERIMENTS):
         assert story[stream]
         for message in story[stream]:
             found = dict(message.headers)
             body = msgspec.json.decode(message.value or b"")
-            own = next(body[name] for name in ("action_id", "alert_id", "change_id") if name in body)
+            own = next(
+                body[name] for name in ("action_id", "alert_id", "change_id", "kpi_id", "effects_id") if name in body
+            )
             assert (b"1.0", b"/winback", b"application/json") == (
                 found["ce_specversion"],
                 found["ce_source"],
                 found["content-type"],
             )
             assert own.encode() == found["ce_id"]
-            assert body["customer_id"].encode() == found["ce_subject"] == message.key
+            assert body.get("customer_id", body.get("rule_id", "kpis")).encode() == found["ce_subject"] == message.key
             assert found["ce_type"].startswith(b"com.winback.")
-            assert found["ce_time"].decode() == body.get("decided_at", body.get("changed_at"))
+            assert found["ce_time"].decode() == next(
+                body[at] for at in ("decided_at", "changed_at", "computed_at") if at in body
+            )
 
 
 def test_decisions_say_when_they_are_worth_nothing(story: dict[Stream, list[Message]]) -> None:

@@ -33,7 +33,8 @@ def settings_for(bootstrap: str, **values: Any) -> Settings:
     topics = {
         f"topic_{kind}": f"{name}.{kind}"
         for kind in (
-            "purchases", "browses", "feedback", "profiles", "outcomes", "actions", "alerts", "suppressions", "tiers",
+            "purchases", "browses", "feedback", "profiles", "outcomes", "actions", "alerts", "suppressions", "tiers", "kpis",
+            "experiments",
         )
     }  # fmt: skip
     return make_settings(

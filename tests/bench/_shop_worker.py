@@ -31,7 +31,10 @@ LOAD_SPAN_DAYS = 1 / 24
 
 def shop_settings(bootstrap: str, name: str, **values: Any) -> Settings:
     """Settings of one run: inputs shared by all runs, everything else its own."""
-    own = {f"topic_{kind}": f"{name}.{kind}" for kind in ("actions", "alerts", "suppressions", "tiers")}
+    own = {
+        f"topic_{kind}": f"{name}.{kind}"
+        for kind in ("actions", "alerts", "suppressions", "tiers", "kpis", "experiments")
+    }
     (port,) = free_ports(1)
     base = {"broker": f"kafka://{bootstrap}", "app_id": name, "partitions": PARTITIONS, "web_port": port}
     return make_settings(**base | own | values)

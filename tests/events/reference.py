@@ -156,6 +156,7 @@ PROPERTIES: dict[str, tuple[dict[str, Check], str]] = {
     "Consent Changed": ({"granted": boolean, "consent_channel": WORD}, "granted"),
     **{name: ({}, "") for name in ACTIVITIES},
     **{f"Action {name}": ({"action_id": ID}, "action_id") for name in OUTCOMES},
+    "Action Converted": ({"action_id": ID, "order_id": ID, "revenue": amount, "currency": WORD}, "action_id"),
 }
 """By event name: the fields that are read, and the one that must be there."""
 ENVELOPE: dict[str, Check] = {
@@ -385,7 +386,16 @@ def _event(name: str, p: dict[str, Any], common: dict[str, Any], rates: dict[str
         channel = p.get("consent_channel", "*")
         return kinds.ConsentChanged(**common, consent_channel=channel, granted=p["granted"])
     if name.startswith("Action "):
-        return kinds.Outcome(**common, action_id=p["action_id"], status=name.removeprefix("Action ").lower())
+        status = name.removeprefix("Action ").lower()
+        if status != "converted":
+            return kinds.Outcome(**common, action_id=p["action_id"], status=status)
+        return kinds.Outcome(
+            **common,
+            action_id=p["action_id"],
+            status=status,
+            order_id=p.get("order_id") or "",
+            amount_minor=minor("revenue") or 0,
+        )
     return kinds.Activity(**common, name=name)
 
 

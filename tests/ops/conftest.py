@@ -81,6 +81,20 @@ class Source:
     token: str
 
 
+MEASURED = """
+id: measured
+version: 1
+description: Says thank you to half of those who buy.
+when: {event: purchase}
+then: {action: care, channel: email, template: thanks}
+holdout_percent: 50
+measure: {window: 3d}
+cost_minor: 2
+expires_after: 1d
+cap: false
+"""
+
+
 def fill(outcome: Outcome) -> Outcome:
     """Fills an outcome with at least one of everything that a worker can report."""
     figures = outcome.telemetry
@@ -114,7 +128,7 @@ def everything() -> Callable[[Outcome], Outcome]:
 
 
 @pytest.fixture(scope="session")
-def source(broker: EmbeddedBroker) -> Iterator[Source]:
+def source(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     """A real worker with a simulated shop before it: a day of events, some broken, some twice, every half second.
 
     On the event clock, so that labels mature and the model has figures within seconds; days without end, so that every
@@ -124,8 +138,12 @@ def source(broker: EmbeddedBroker) -> Iterator[Source]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    rules = tmp_path_factory.mktemp("rules")
+    shutil.copytree(ROOT / "stream" / "rules" / "library", rules, dirs_exist_ok=True)
+    (rules / "measured.yaml").write_text(MEASURED.lstrip(), encoding="utf-8")
     settings = settings_for(
         broker.bootstrap,
+        rules_dir=str(rules),
         clock="event",
         partitions=2,
         web_port=port,

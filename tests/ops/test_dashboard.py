@@ -23,7 +23,8 @@ DASHBOARD: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "winback.json")
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 CHARTS = [panel for panel in PANELS if panel["type"] != "row"]
 QUERIES = [target["expr"] for panel in CHARTS for target in panel["targets"]]
-QUESTIONS = ["Is it keeping up?", "What is it refusing?", "What is it doing to customers?", "Can the model be trusted?"]
+QUESTIONS = ["Is it keeping up?", "What is it refusing?", "What is it doing to customers?", "Does the programme work?"]
+QUESTIONS += ["Can the model be trusted?"]
 PROCESS_METRICS = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 """Come from the client library, not from our table."""
 
@@ -54,8 +55,8 @@ def test_the_json_is_current() -> None:
     assert described == (GRAFANA / "dashboards" / "winback.json").read_text(encoding="utf-8")
 
 
-def test_four_questions_are_the_rows() -> None:
-    """The rows are the four questions in order, and each is followed by its panels."""
+def test_five_questions_are_the_rows() -> None:
+    """The rows are the five questions in order, and each is followed by its panels."""
     rows = [panel["title"] for panel in PANELS if panel["type"] == "row"]
 
     assert rows == QUESTIONS
