@@ -16,7 +16,7 @@ from stream.churn.calendar import period_ms
 from stream.config import Settings
 from stream.events.instants import DAY_MS
 from stream.events.money import EXPONENT_OF
-from stream.segments.tiers import tier_of
+from stream.segments.tiers import LOST, LOST_DAYS, tier_of
 from stream.state.customer import Customer
 from stream.state.figures import MOST_SUM_MINOR
 from stream.state.person import Person
@@ -88,10 +88,14 @@ Looks = dict[At, Counts]
 
 def add_to(looks: Looks, at: At, counts: Counts) -> None:
     """Adds to the counts of a day and tier."""
+    _of(looks, at).add(counts)
+
+
+def _of(looks: Looks, at: At) -> Counts:
     known = looks.get(at)
     if known is None:
         looks[at] = known = Counts()
-    known.add(counts)
+    return known
 
 
 def listed(looks: Looks) -> list[Look]:
@@ -115,35 +119,45 @@ class Looking:
         first_ms, last_ms = purchases.first_ms, purchases.last_ms
         if first_ms is None or last_ms is None or first_ms >= at_ms:
             return
-        day, book = at_ms // DAY_MS, customer.orders
-        then, ago = day - self.horizon_days, day - self.period_days
-        counts, first_day = Counts(buyers=1), first_ms // DAY_MS
-        lifetime, later = purchases.lifetime, book.after(at_ms - 1, _EVER_MS) if last_ms >= at_ms else None
-        frequency, minor = lifetime.frequency, lifetime.monetary_minor
-        if later is not None:
+        day, book, looks = at_ms // DAY_MS, customer.orders, self.looks
+        then, ago, first_day = day - self.horizon_days, day - self.period_days, first_ms // DAY_MS
+        frequency, minor = purchases.lifetime.frequency, purchases.lifetime.monetary_minor
+        if last_ms >= at_ms:
+            later = book.after(at_ms - 1, _EVER_MS)
             frequency, minor = frequency - later.frequency, max(0, minor - later.monetary_minor)
-        counts.again, counts.lifetime_minor = int(frequency > 1), minor
         last_day = _last_before(purchases, day)
         bought = last_day >= then
+        counts = _of(looks, At(day, self._tier(purchases, customer, day, last_day)))
+        counts.buyers += 1
+        counts.again += frequency > 1
+        counts.lifetime_minor = min(MOST_SUM_MINOR, counts.lifetime_minor + minor)
         if first_day < then:
             if purchases.days_between(then - self.horizon_days, then):
-                counts.active, counts.retained = 1, int(bought)
+                counts.active += 1
+                counts.retained += bought
             else:
-                counts.silent, counts.recalled = 1, int(bought)
+                counts.silent += 1
+                counts.recalled += bought
                 if _was_written_to(customer, then, at_ms):
-                    counts.written, counts.written_recalled = 1, int(bought)
+                    counts.written += 1
+                    counts.written_recalled += bought
         if bought:
-            counts.shopping, counts.engaged = 1, int(_is_engaged(customer.person, then * DAY_MS))
+            counts.shopping += 1
+            counts.engaged += _is_engaged(customer.person, then * DAY_MS)
         if first_day >= ago:
-            counts.new, counts.referred = 1, int(bool(customer.person.trait("referred_by")))
-        add_to(self.looks, At(day, self._tier(purchases, customer, day, last_day)), counts)
-        if first_day < ago:
-            tier = self._tier(purchases, customer, ago, _last_before(purchases, ago))
-            spent_minor = book.window(day - 1, self.period_days).monetary_minor if last_day >= ago else 0
-            add_to(self.looks, At(day, tier), Counts(before=1, spent_minor=spent_minor))
+            counts.new += 1
+            counts.referred += bool(customer.person.trait("referred_by"))
+            return
+        counts = _of(looks, At(day, self._tier(purchases, customer, ago, _last_before(purchases, ago))))
+        counts.before += 1
+        if last_day >= ago:
+            spent_minor = book.window(day - 1, self.period_days).monetary_minor
+            counts.spent_minor = min(MOST_SUM_MINOR, counts.spent_minor + spent_minor)
 
     def _tier(self, purchases: Purchases, customer: Customer, day: int, last_day: int) -> str:
         """At the beginning of a UTC day."""
+        if day - last_day >= LOST_DAYS:
+            return LOST
         year = customer.orders.window(day - 1, 364)
         return tier_of(day - last_day, year.frequency, year.monetary_minor / self._major)
 

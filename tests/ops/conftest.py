@@ -88,7 +88,7 @@ description: Says thank you to half of those who buy.
 when: {event: purchase}
 then: {action: care, channel: email, template: thanks}
 holdout_percent: 50
-measure: {window: 3d}
+measure: {window: 14d}
 cost_minor: 2
 expires_after: 1d
 cap: false
