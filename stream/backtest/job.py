@@ -14,7 +14,7 @@ from stream.rules.rule import RuleSet
 
 VERSIONS = ("old", "new")
 """The two sets of rules, in the order in which everything here has them."""
-ROOM_BYTES = 1 << 30
+ROOM_BYTES = 2 << 30
 """Memory of a process for customers at hand, by estimate. More: a process may need it all; less: where more customers are
 active in a day, each is packed and unpacked once a day, some 20 us."""
 

@@ -135,3 +135,26 @@ def test_both_at_once_is_each_on_its_own(tmp_path: Path, seed: int) -> None:
         assert (figures, differences) == compared(tmp_path, apart, (old, new), file)
         assert (figures, differences) == compared(tmp_path, settings, (old, new), file, room_bytes=20_000)
         assert len(differences.splitlines()) > 10
+
+
+def test_what_an_order_makes_overdue_is_looked_at_in_its_own_version(tmp_path: Path) -> None:
+    """A reminder that an order has made due days ago has calendars looked at from then on; only where there is such a rule."""
+    rng = random.Random(1)
+    both = folder_of_rules(tmp_path / "both", rng, ["early", "monthly"])
+    one = folder_of_rules(tmp_path / "one", rng, ["monthly", "quick"])
+    days = ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04", "2026-02-05", "2026-02-20")
+    lines = [
+        orjson.dumps(message("Order Completed", "a", f"{day}T08:00:00Z", message_id=day, order_id=day, revenue=9.0))
+        for day in days
+    ]
+    file = tmp_path / "events"
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    settings = Settings(quiet_hours="")
+    apart = msgspec.structs.replace(settings, breaker_actions_per_minute=10**9)
+
+    for folders in ((both, one), (one, both)):
+        figures, differences = compared(tmp_path, settings, folders, file)
+
+        assert (figures, differences) == compared(tmp_path, apart, folders, file)
+        february = [row for row in map(orjson.loads, differences.splitlines()) if row["rule"] == "monthly"]
+        assert [{"appears"}, {"vanishes"}][folders == (both, one)] == {row["change"] for row in february}
