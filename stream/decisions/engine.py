@@ -116,13 +116,14 @@ class Ready:
         self.ref = RuleRef(id=rule.id, version=rule.version, rules_version=rules_version)
         self.ways = _ways(rule)
         roots = {name.partition(".")[0] for name in rule.condition.variables}
-        self.needs_event = "event" in roots
+        self.needs_views = _VIEWS in rule.condition.variables
+        self.needs_event = "event" in roots or self.needs_views
+        """Also later, when it was put off: which product was viewed is what the views are counted of."""
         self.needs_score = "churn" in roots
         self.needs_more = bool(roots - {"event"})
         """More than the event."""
         self.of_event = rule.condition.part(OF_EVENTS)
         """What the condition asks of the event alone, ``None``: nothing."""
-        self.needs_views = _VIEWS in rule.condition.variables
         self.least_views = rule.condition.at_least.get(_VIEWS, 0)
 
 
