@@ -94,7 +94,8 @@ class EventPace:
 
     At each UTC midnight the partition first lets its timers catch up to it, which also emits its contribution to the
     next epoch, and then waits until that epoch is published: so every decision is made with the thresholds and the model
-    of its own day, as in replay. After the inputs' end, time goes on to ``until_ms`` in the same way.
+    of its own day, as in replay. After the inputs' end, time goes on to ``until_ms`` in the same way. What happened later than
+    that stays on the topics: its days could never begin, as partitions without such events close no day beyond it.
     """
 
     def __init__(self, until_ms: int | None) -> None:
@@ -111,16 +112,18 @@ class EventPace:
         if inbox.behind(self.ends):
             return Wait.RECORDS
         at = inbox.next_ms()
-        if at is None:
-            if not self.at_ends:
-                return Wait.RECORDS
-            return self._towards(self._until_ms, processor) or Wait.CAUGHT_UP
+        if at is None and not self.at_ends:
+            return Wait.RECORDS
+        until_ms = self._until_ms
+        if at is None or (until_ms is not None and at > until_ms):
+            return self._towards(until_ms, processor) or Wait.CAUGHT_UP
         self.at_ends = False
         if at >= 0 and (move := self._to_day(at, processor)) is not None:
             return move
         # -1 (no time, taken at once) and late records belong to the head's day.
         head = max(at, -1 if self._head_ms is None else self._head_ms)
-        batch = inbox.peek(most, 0 if head < 0 else (head // DAY_MS + 1) * DAY_MS)
+        before_ms = 0 if head < 0 else (head // DAY_MS + 1) * DAY_MS
+        batch = inbox.peek(most, before_ms if until_ms is None else min(before_ms, until_ms + 1))
         return Apply(batch, max(head, 0, -1 if batch.last_ms is None else batch.last_ms))
 
     def _towards(self, target_ms: int | None, processor: Processor) -> Move | None:

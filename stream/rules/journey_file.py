@@ -71,7 +71,7 @@ def _check_ways(steps: Sequence[Mapping[str, Any]], tell: Tell) -> None:
     for number, (step, name) in enumerate(zip(steps, ids, strict=True)):
         if name == END:
             tell(("steps", number, "id"), "this name stands for the end of the journey", name, "")
-        elif name in ids[:number]:
+        elif name is not None and name in ids[:number]:
             tell(("steps", number, "id"), "there is a step of this name already", name, "")
         if number not in reached and is_whole:
             tell(("steps", number, "id"), "no step leads here", name, "")

@@ -146,6 +146,21 @@ def test_time_goes_on_to_the_end() -> None:
     assert at(2, 7) == line.pace.now_ms()
 
 
+def test_what_happens_after_the_end_stays_on_its_topic() -> None:
+    """A partition without such events closes no day beyond the end, so those days would never begin."""
+    line = Line(until_ms=at(1, 7))
+    line.processor.follow(b"%d" % (DAY + 9))
+    line.write("a", at(0, 5), at(1, 7), at(1, 8), at(4))
+    line.write("b", at(3))
+
+    moves = []
+    while (move := line.shown()) is not Wait.CAUGHT_UP:
+        moves.append(move)
+    assert [("Tick", at(0)), ("Apply", at(0, 5)), ("Tick", at(1)), ("Apply", at(1, 7))] == moves
+    assert (2, 1) == (line.inbox.waiting("a"), line.inbox.waiting("b"))
+    assert at(1, 7) == line.pace.now_ms()
+
+
 def test_an_empty_partition_goes_straight_to_the_end() -> None:
     """It has nothing to close day by day, but it must not hold up the others."""
     line = Line(until_ms=at(5, 7))

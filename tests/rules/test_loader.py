@@ -377,6 +377,12 @@ def test_mistakes_in_journeys_are_told_with_their_place(old: str, new: str, said
     assert f"cart.yaml:{said}" in mistakes(text)
 
 
+def test_steps_without_names_are_told_of_once() -> None:
+    """That two of them share the name that neither has is no further mistake."""
+    text = JOURNEY.replace(", then: rest", "").replace("{id: rest, wait: 2d}", "{wait: 2d}\n  - {wait: 1d}")
+    assert ["cart.yaml:10:5: missing: steps.3.id", "cart.yaml:11:5: missing: steps.4.id"] == mistakes(text)
+
+
 def test_only_journeys_stop_and_something_is_sent() -> None:
     """What makes no sense without steps, and steps without an action, are mistakes."""
     assert mistakes(GOOD + "stop_if: customer.bought\n")[0].endswith(
