@@ -82,9 +82,10 @@ class Scorer:
 
     def is_settled(self, recency_days: int, armed: bool) -> bool:
         """Whether `alert` need not be asked after a purchase of so many days ago: it is fresh, so there is no alert, and whoever
-        is armed already stays so. Before there can be an alert, a review scores the customer anew."""
+        is armed already stays so. Before there can be an alert, a review scores the customer anew. While the model abstains,
+        nobody is alerted or becomes armed."""
         fresh = self._reviewed_before and recency_days < self._settings.churn_quiet_days
-        return self._model is None or (armed and fresh)
+        return self._model is None or bool(self._model.abstained) or (armed and fresh)
 
     def alert(self, case: Case, memory: Memory, cycle_days: float) -> Alert | None:
         """Judges a new score and remembers it; the alert, if it is one.

@@ -91,6 +91,21 @@ def test_whoever_is_armed_and_has_just_bought_needs_no_score(orders: list[tuple[
     assert not scorer.is_settled(Profile("c", Customer(), 0).recency_days, True)
 
 
+@pytest.mark.parametrize("armed", [False, True])
+def test_a_purchase_needs_no_score_while_the_model_abstains(armed: bool) -> None:
+    """Whatever the score would be, nobody is alerted, becomes armed or ceases to be."""
+    scorer = Scorer(Settings())
+    scorer.follow(model("too few labels"))
+    for silence in (0, 20, 400):
+        profile = Profile("c", customer_with(MONTHLY), (MONTHLY[-1][0] + silence) * DAY_MS)
+        assert scorer.is_settled(profile.recency_days, armed)
+        for probability in (0.0, 0.5, 0.71, 1.0):
+            decision = decide(
+                profile, probability, model("few"), armed=armed, population_cycle_days=0.0, settings=Settings()
+            )
+            assert (armed, False) == (decision.armed, decision.alert)
+
+
 @pytest.mark.parametrize("spread_ms", [0, DAY_MS])
 def test_a_review_comes_between_a_purchase_that_needs_no_score_and_the_first_alert(spread_ms: int) -> None:
     """So what an alert says of the score before it is never older than its purchase."""
