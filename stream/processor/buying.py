@@ -25,6 +25,7 @@ from stream.rules.schedule import NEVER_MS
 from stream.state.customer import WAYS, Customer, encode
 from stream.state.layout import HEAD
 from stream.state.messages import MessageLog, Trace
+from stream.state.notes import note_of
 from stream.state.opened import decode as opened
 from stream.state.opened import encode as closed
 from stream.state.orders import Applied
@@ -85,7 +86,13 @@ class Buying:
         if not messages.is_next(message, time_ms):
             return None
         applied = book.purchase(
-            digest64(event.order_id), message, time_ms, event.amount_minor, settings.memory_days, settings.memory_orders
+            digest64(event.order_id),
+            message,
+            time_ms,
+            event.amount_minor,
+            settings.memory_days,
+            settings.memory_orders,
+            note_of(event),
         )
         if applied is not _CHANGED or book.figures.last_ms != time_ms:
             return None

@@ -228,6 +228,13 @@ _ROWS: Final = (
         "customer.refunds_365d", "int", "orders", "orders of the last 365 days cancelled or refunded, wholly or in part"
     ),
     _v(
+        "customer.discount_share_365d",
+        "double",
+        "share",
+        "of the orders of the last 365 days, how many were bought on discount or with a coupon (0.0 also without one)",
+        high=1,
+    ),
+    _v(
         "customer.cycle_days",
         "double",
         "days",

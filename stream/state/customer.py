@@ -19,6 +19,7 @@ from stream.state import upgrades
 from stream.state.layout import HEAD, TOPICS
 from stream.state.memory import Memory, Population
 from stream.state.messages import MessageLog, Seen, Trace, product_code
+from stream.state.notes import note_of
 from stream.state.orders import Applied, OrderBook
 from stream.state.packed import ID
 from stream.state.part import DAMAGE, NOTHING, AtRest, empty, part, unreadable
@@ -96,7 +97,9 @@ def checksum(event: Event) -> int:
 
 
 def _purchase(c: Customer, e: kinds.Purchase, message: bytes, s: Settings) -> Applied:
-    return c.orders.purchase(digest64(e.order_id), message, e.time_ms, e.amount_minor, s.memory_days, s.memory_orders)
+    return c.orders.purchase(
+        digest64(e.order_id), message, e.time_ms, e.amount_minor, s.memory_days, s.memory_orders, note_of(e)
+    )
 
 
 def _refund(c: Customer, e: kinds.Refund, message: bytes, s: Settings) -> Applied:

@@ -18,6 +18,7 @@ import msgspec
 
 from stream.events.instants import DAY_MS, day_of
 from stream.state.figures import MOST_SUM_MINOR, Figures, figures_of
+from stream.state.notes import NO_NOTE, NOTE, Note, notes_in
 from stream.state.ordered import put
 from stream.state.packed import ID, below, find, insert, place, without
 
@@ -139,9 +140,18 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
     gone: Gone | None = None
     figures: Figures = msgspec.field(default_factory=Figures)
     """What the rest says of the orders that count, kept so that an ordinary purchase need not look at the rest."""
+    notes: bytes = b""
+    """`stream.state.notes.NOTE` bytes an order, of the send that counts."""
 
     def purchase(
-        self, key: bytes, message: bytes, time_ms: int, amount_minor: int, memory_days: int, memory_orders: int
+        self,
+        key: bytes,
+        message: bytes,
+        time_ms: int,
+        amount_minor: int,
+        memory_days: int,
+        memory_orders: int,
+        note: bytes = NO_NOTE,
     ) -> Applied:
         """Takes a send of an order; of several sends the one with the latest (time, message) counts."""
         rows = self.rows
@@ -149,6 +159,7 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
             # Mostly an order is the newest and nothing leaves for it; the newest can't be beyond memory.
             self.keys += key
             self.sends += message
+            self.notes += note
             rows = self.rows = rows + _pack_row(time_ms, amount_minor)
             figures, gone = self.figures, self.gone
             if amount_minor and figures.take(time_ms, amount_minor):
@@ -167,7 +178,7 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         if at < 0:
             if self._is_beyond(time_ms, key, memory_days):
                 return _BEYOND_MEMORY
-            self._insert(time_ms, key, amount_minor, message)
+            self._insert(time_ms, key, amount_minor, message, note)
             self._evict(memory_days, memory_orders)
             self._count()
             return _CHANGED
@@ -185,7 +196,7 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         if mark is not None:
             mark.amount_minor = amount_minor
         self._remove(at)
-        self._insert(time_ms, key, amount_minor if mark is None else mark.net_minor, message)
+        self._insert(time_ms, key, amount_minor if mark is None else mark.net_minor, message, note)
         self._evict(memory_days, memory_orders)
         self._count()
         return _CHANGED if pending else Applied.UPDATED
@@ -327,6 +338,12 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
                 days[at] = (1, net) if known is None else (known[0] + 1, known[1] + net)
         return days
 
+    def noted(self, since_day: int, until_day: int) -> list[Note]:
+        """Notes of the remembered orders of the UTC days ``since_day … until_day`` that count, ascending by time."""
+        first, end = below(self.rows, ROW, since_day * DAY_MS), below(self.rows, ROW, (until_day + 1) * DAY_MS)
+        nets = _columns(self.rows[first * ROW : end * ROW])[1]
+        return list(compress(notes_in(self.notes[first * NOTE : end * NOTE]), nets))
+
     def refunds_since(self, day: int) -> int:
         """Remembered orders since a UTC day that were cancelled or got money back."""
         marks, since_ms = self.marks, day * DAY_MS
@@ -414,14 +431,14 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
             if full and (time_ms, key) < (self._time_ms(0), self.keys[:ID]):
                 return False
             self._put_mark(key, Mark(PENDING))
-            self._insert(time_ms, key, 0, UNSENT)
+            self._insert(time_ms, key, 0, UNSENT, NO_NOTE)
             self._evict(memory_days, memory_orders)
             self._count()
             return True
         waits = self.sends[at * ID : at * ID + ID] == UNSENT
         if waits and time_ms < self._time_ms(at) and not self._is_beyond(time_ms, key, memory_days):
             self._remove(at)
-            self._insert(time_ms, key, 0, UNSENT)
+            self._insert(time_ms, key, 0, UNSENT, NO_NOTE)
         return True
 
     def _put_mark(self, key: bytes, mark: Mark) -> None:
@@ -441,16 +458,18 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         self.rows = self.rows[: at + 8] + _net(mark.net_minor) + self.rows[at + ROW :]
         self._count()
 
-    def _insert(self, time_ms: int, key: bytes, net_minor: int, message: bytes) -> None:
+    def _insert(self, time_ms: int, key: bytes, net_minor: int, message: bytes, note: bytes) -> None:
         at = place(self.rows, ROW, self.keys, time_ms, time_ms + 1, key)
         self.keys = insert(self.keys, at, key)
         self.sends = insert(self.sends, at, message)
         self.rows = insert(self.rows, at, _pack_row(time_ms, net_minor))
+        self.notes = insert(self.notes, at, note)
 
     def _remove(self, at: int) -> None:
         self.keys = without(self.keys, ID, at)
         self.sends = without(self.sends, ID, at)
         self.rows = without(self.rows, ROW, at)
+        self.notes = without(self.notes, NOTE, at)
 
     def _evict(self, memory_days: int, memory_orders: int) -> None:
         """Lets go of what is too old, or too much, by event time only."""
@@ -488,3 +507,4 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         self.keys = self.keys[leaving * ID :]
         self.sends = self.sends[leaving * ID :]
         self.rows = self.rows[leaving * ROW :]
+        self.notes = self.notes[leaving * NOTE :]

@@ -12,6 +12,7 @@ from stream.events.instants import DAY_MS, day_of
 from stream.state.customer import Customer
 from stream.state.lazy import lazy
 from stream.state.messages import Cart
+from stream.state.notes import Note
 from stream.state.orders import Window
 from stream.state.purchases import Purchases
 from stream.state.traits import Traits
@@ -246,6 +247,17 @@ class Profile(Traits):
     def refunds_365d(self) -> int:
         """Orders of the last 365 days that were cancelled or got money back."""
         return self.customer.orders.refunds_since(self.day - 364)
+
+    @lazy
+    def noted_365d(self) -> list[Note]:
+        """Notes of the orders of the last 365 days that count."""
+        return self.customer.orders.noted(self.day - 364, self.day)
+
+    @property
+    def discount_share_365d(self) -> float:
+        """Share of the orders of the last 365 days that were bought on discount or with a coupon; 0.0 without an order."""
+        notes = self.noted_365d
+        return sum([note.discounted for note in notes]) / len(notes) if notes else 0.0
 
     @property
     def clamped_refunds(self) -> int:

@@ -100,7 +100,7 @@ class Played:
 
 
 def _bought(message: str, order: str, at_ms: int, cents: int, products: int = 1) -> dict[str, Any]:
-    lines = [{"product_id": f"tea-{n}", "price": 3} for n in range(products)]
+    lines = [{"product_id": f"tea-{n}", "price": 3, "category": f"shelf {n}"} for n in range(products, 0, -1)]
     return {
         "type": "track", "event": BOUGHT, "messageId": message, "userId": "a", "timestamp": to_text(at_ms),
         "properties": {
@@ -139,6 +139,7 @@ def _play(steps: list[Any], *, short: bool, epoch: Epoch | None) -> Played:
             event = _bought(message, order, at_ms, cents, products=order_repeats % 4)
             event["event"], event["userId"] = name, customer
             event["properties"] |= {"discount": order_repeats % 5, "complaint_id": f"c{order_repeats % 2}"}
+            event["properties"] |= {"coupon": "C" * (order_repeats % 2), "channel": ("web", "POS")[number % 2]}
             event["properties"] |= PROPERTIES.get(name, {})
             if name == "identify":
                 event |= {"type": "identify", "traits": traits_of(order_repeats)}

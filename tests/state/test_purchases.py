@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import copy
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from stream.state.orders import Gone, OrderBook, Window
 from stream.state.purchases import Purchases
 
 encode = msgspec.msgpack.encode
-MEMORY = {"memory_days": 400, "memory_orders": 16}
+MEMORY: dict[str, Any] = {"memory_days": 400, "memory_orders": 16}
 
 steps = st.lists(
     st.tuples(
