@@ -21,6 +21,8 @@ CAP = r"(channel|group):([a-z0-9-]+)=(\d{1,4})/(\d{1,3})([hd])"
 """A cap besides the customer's: its scope, how many, in what rolling window; such as channel:sms=1/7d."""
 TIER_CHANNELS = r"([a-z]+)=([a-z]+(?:>[a-z]+)*)"
 """A tier and the channels that it is best reached by, the best one first; such as high=push>app."""
+CHANNEL_COST = r"([a-z]+)=([0-9]{1,9})"
+"""A channel and what one message on it costs, in minor units; such as sms=7."""
 _TIERS = ("prospect", "lost", "low", "medium", "high")
 _CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 
@@ -116,6 +118,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tier_channels: Annotated[
         str, Help("where a rule names several channels: what each tier is best reached by, the best one first")
     ] = "high=push>app>wechat,low=sms>wechat,lost=sms>wechat"
+    channel_costs: Annotated[
+        str,
+        Help("what one message costs by channel, besides the rule's own `cost_minor`, minor units: `sms=7,call=150`"),
+    ] = ""
     decision_window_ms: Annotated[
         int, Help("rules that exclude each other are compared over this window; the highest priority goes out", "ms")
     ] = 600_000
@@ -287,10 +293,19 @@ def problems(settings: Settings) -> list[str]:
             found.append(f"caps: {word!r} is not of the form channel:sms=1/7d or group:recall=2/30d")
     for word in filter(None, (word.strip() for word in settings.tier_channels.split(","))):
         found += _wrong_tier_channels(word)
+    for word in filter(None, (word.strip() for word in settings.channel_costs.split(","))):
+        found += _wrong_channel_cost(word)
     names = [getattr(settings, row.name) for row in SETTINGS if row.name.startswith("topic_")]
     for name in sorted({n for n in names if names.count(n) > 1}):
         found.append(f"topics: {name!r} is used for more than one topic")
     return found
+
+
+def _wrong_channel_cost(word: str) -> list[str]:
+    match = re.fullmatch(CHANNEL_COST, word)
+    if match is None:
+        return [f"channel_costs: {word!r} is not of the form sms=7, in minor units"]
+    return [] if match[1] in _CHANNELS else [f"channel_costs: there is no channel {match[1]!r}"]
 
 
 def _wrong_tier_channels(word: str) -> list[str]:

@@ -70,15 +70,28 @@ class _Message(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Message).decode
 
 
-def costs_of(rules: RuleSet) -> Mapping[tuple[str, str], int]:
-    """(rule, arm of its experiment) → what one action costs in minor units; without an entry it is free."""
+class Costs(NamedTuple):
+    """What actions cost, in minor units; what has no entry is free."""
+
+    by_arm: Mapping[tuple[str, str], int]
+    """(rule, arm of its experiment) → its own `cost_minor`."""
+    by_channel: Mapping[str, int]
+    """Channel → what a message on it costs besides."""
+
+    def of(self, rule_id: str, arm: str, channel: str) -> int:
+        """One action."""
+        return self.by_arm.get((rule_id, arm), 0) + self.by_channel.get(channel, 0)
+
+
+def costs_of(rules: RuleSet, channel_costs: Mapping[str, int]) -> Costs:
+    """What the actions of these rules cost."""
     costs = {(rule.id, arm): rule.cost_minor for rule in rules.rules for arm in (DEFAULT, CONTROL)}
     costs.update({(rule.id, v.id): v.cost_minor for rule in rules.rules for v in rule.experiment.variants})
-    return {place: cost for place, cost in costs.items() if cost}
+    return Costs({place: cost for place, cost in costs.items() if cost}, channel_costs)
 
 
-def made_of(value: bytes, costs: Mapping[tuple[str, str], int]) -> Made:
-    """The decision in a message; ``costs`` as `costs_of` gives them."""
+def made_of(value: bytes, costs: Costs) -> Made:
+    """The decision in a message."""
     said = _decode(value)
     rule = said.rule
     return Made(
@@ -94,7 +107,7 @@ def made_of(value: bytes, costs: Mapping[tuple[str, str], int]) -> Made:
         said.kind,
         said.state.tier,
         rule.version,
-        costs.get((rule.id, said.experiment.arm), 0),
+        costs.of(rule.id, said.experiment.arm, said.channel),
     )
 
 

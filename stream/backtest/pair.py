@@ -67,7 +67,7 @@ class Pair:
         self._ledger = Ledger(job.folder / f"orders-{number}")
         self._first_day: int | None = None
         self._recorders = [
-            Recorder(job.folder / f"decisions-{version}-{number}", each)
+            Recorder(job.folder / f"decisions-{version}-{number}", each, job.settings)
             for version, each in zip(VERSIONS, rules, strict=True)
         ]
         decoder = Decoder(job.settings, job.rates, latest_ms=job.until_ms)

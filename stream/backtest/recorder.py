@@ -12,7 +12,9 @@ import msgspec
 from stream.actions.decision import Decision
 from stream.actions.message import Message, Stream
 from stream.backtest.made import PUBLISHED, Made, costs_of, made_of
+from stream.config import Settings
 from stream.experiments.tally import Tally
+from stream.governance.policy import channel_costs
 from stream.outcome import Telemetry
 from stream.replay.spill import Block, Spill
 from stream.rules.rule import RuleSet
@@ -25,8 +27,8 @@ _ROW_BYTES = 300
 class Recorder:
     """Stands where a replay has its `stream.replay.outputs.Outputs`."""
 
-    def __init__(self, path: Path, rules: RuleSet) -> None:
-        self._costs = costs_of(rules)
+    def __init__(self, path: Path, rules: RuleSet, settings: Settings) -> None:
+        self._costs = costs_of(rules, channel_costs(settings.channel_costs))
         self._decisions = Spill(path, DECISIONS_MEMORY_BYTES)
         self._offers: dict[int, tuple[Any, str]] = {}
         """By identity; the offer is kept, so that no other object takes its place."""
@@ -65,7 +67,7 @@ class Recorder:
                 d.kind,
                 d.state.tier,
                 rule.version,
-                self._costs.get((rule.id, d.experiment.arm), 0),
+                self._costs.of(rule.id, d.experiment.arm, d.channel),
             )
             self._decisions.add(d.customer_id, made, _ROW_BYTES)
 

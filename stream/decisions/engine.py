@@ -498,6 +498,8 @@ class Engine:
         if way.channels:
             settle_channel(asked, way.channels)
             way = way._replace(channel=asked.channel)
+        if self._policy.channel_costs:
+            asked.cost_minor += self._policy.channel_costs.get(way.channel, 0)
         judged = self._judge(asked)
         answer, reason, retry_ms, _ = judged
         name = f"{occurrence}/{step}" if step else f"{occurrence}#{rule.rearm}" if rule.rearm else occurrence
@@ -506,7 +508,7 @@ class Engine:
                 self.measuring.expose(rule, way.arm.arm, way.channel, profile, case.now_ms)
             action, published = action_id(rule.id, customer_id, name), answer == "publish"
             self.measuring.decided(
-                rule, action, way.cost_minor, customer.memory.plans, case.now_ms, published=published
+                rule, action, asked.cost_minor, customer.memory.plans, case.now_ms, published=published
             )
         if answer == "publish":
             self.ledger_touched |= remember(asked)

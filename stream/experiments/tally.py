@@ -77,8 +77,9 @@ def merged(tallies: Iterable[Tally]) -> list[Tally]:
     """One tally per key, ascending by key.
 
     >>> key = Key("welcome", 1, "default", "email", "low")
-    >>> merged([settled(key, 2, 500), settled(key, 0, 0), acted(key, 3)])[0].sums
-    Sums(exposed=2, converted=1, orders=2, revenue_minor=500, revenue_squared='250000', actions=1, cost_minor=3)
+    >>> sums = merged([settled(key, 2, 500), settled(key, 0, 0), acted(key, 3)])[0].sums
+    >>> sums.exposed, sums.converted, sums.orders, sums.revenue_minor, sums.actions, sums.cost_minor
+    (2, 1, 2, 500, 1, 3)
     """
     found: dict[Key, Sums] = {}
     for tally in tallies:

@@ -47,7 +47,7 @@ class Asked:
     now_ms: int
     expires_ms: int
     cost_minor: int
-    """Of this action, in its arm."""
+    """Of this action in its arm, on its channel."""
     policy: Policy
     ledger: Ledger
     controls: Controls

@@ -53,6 +53,8 @@ class Policy(NamedTuple):
     test_customers: frozenset[str]
     tier_channels: Mapping[str, tuple[str, ...]]
     """Tier → the channels that it is best reached by, the best one first."""
+    channel_costs: Mapping[str, int]
+    """Channel → what one message on it costs, minor units; the others are free."""
 
     def caps_on(self, channel: str, group: str) -> tuple[Cap, ...]:
         """The caps that an action comes under."""
@@ -84,6 +86,7 @@ def make_policy(settings: Settings, partitions: int) -> Policy:
         partitions=partitions,
         test_customers=frozenset(_words(settings.test_customers)),
         tier_channels=_tier_channels(settings.tier_channels),
+        channel_costs=channel_costs(settings.channel_costs),
     )
 
 
@@ -122,6 +125,16 @@ def _caps(text: str) -> list[Cap]:
         scope, name, most, number, unit = match.groups()
         found.append(Cap(f"{scope}:{name}", int(most), int(number) * _UNITS_MS[unit]))
     return found
+
+
+def channel_costs(text: str) -> dict[str, int]:
+    """Channel → minor units, of a valid setting.
+
+    >>> channel_costs("sms=7, call=150")
+    {'sms': 7, 'call': 150}
+    """
+    pairs = [word.split("=") for word in _words(text)]
+    return {channel: int(minor) for channel, minor in pairs}
 
 
 def _tier_channels(text: str) -> dict[str, tuple[str, ...]]:

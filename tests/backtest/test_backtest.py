@@ -353,8 +353,10 @@ def test_neither_a_second_run_nor_the_number_of_processes_shows(tmp_path: Path, 
 
 
 def test_a_limit_that_customers_share_is_used_up_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a daily budget for one message, the first customer of the day has it, however many processes there are."""
-    monkeypatch.setenv("WINBACK_BUDGET_DAILY_MINOR", "10")
+    """With a daily budget for one message, the first customer of the day has it, however many processes there are. A message costs
+    what its rule says and what its channel does."""
+    monkeypatch.setenv("WINBACK_BUDGET_DAILY_MINOR", "29")
+    monkeypatch.setenv("WINBACK_CHANNEL_COSTS", "email=5, sms=1")
     monkeypatch.setenv("WINBACK_BUDGET_RESERVED_SHARE", "0")
     old = rules(tmp_path / "old", asked={"when": "{event: csat}", "more": "cost_minor: 10\n"})
     new = rules(tmp_path / "new", asked={"more": "cost_minor: 10\n"})
@@ -369,8 +371,9 @@ def test_a_limit_that_customers_share_is_used_up_in_order(tmp_path: Path, monkey
     assert {"budget"} == {row["new"]["reason"] for row in found if row["new"]["verdict"] != "publish"}
 
 
-def test_budget_used_is_what_the_sent_actions_cost(tmp_path: Path) -> None:
-    """By the price in each version's rule files, variants at their own; what is held back costs nothing."""
+def test_budget_used_is_what_the_sent_actions_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the price in each version's rule files, variants at their own, and the channel's; what is held back costs nothing."""
+    monkeypatch.setenv("WINBACK_CHANNEL_COSTS", "email=100, sms=1000")
     old = rules(tmp_path / "old", asked={"more": "cost_minor: 10\ncooldown: 10d\n"}, free={})
     variants = "variants: [{id: a, weight: 1, cost_minor: 7}, {id: b, weight: 1, cost_minor: 7}]\n"
     new = rules(tmp_path / "new", asked={"more": f"cost_minor: 25\n{variants}"}, free={})
@@ -378,9 +381,9 @@ def test_budget_used_is_what_the_sent_actions_cost(tmp_path: Path) -> None:
 
     figures, _ = run(tmp_path / "out", "--rules", new, "--against", old, events(tmp_path / "e", lines))
 
-    assert [10, 14] == [figures["total"][side]["cost_minor"] for side in ("old", "new")]
-    assert [10, 14] == [figures["by"]["rule"]["asked"][side]["cost_minor"] for side in ("old", "new")]
-    assert 7 == figures["total"]["added"]["cost_minor"]
+    assert [310, 414] == [figures["total"][side]["cost_minor"] for side in ("old", "new")]
+    assert [110, 214] == [figures["by"]["rule"]["asked"][side]["cost_minor"] for side in ("old", "new")]
+    assert 107 == figures["total"]["added"]["cost_minor"]
     assert "Budget" in (tmp_path / "out" / "report.html").read_text()
 
 

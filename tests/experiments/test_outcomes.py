@@ -46,7 +46,10 @@ Buying = tuple[int, str, str, int]
 def history(tmp_path: Path, reported: str) -> tuple[Shop, list[dict[str, Any]], list[Buying], list[dict[str, Any]]]:
     """Sixty days of a shop that fails and restarts: it, its decisions, its orders, and what was reported of its actions."""
     (tmp_path / "lapsed.yaml").write_text(RULE.replace("REPORTED", reported).strip() + "\n", encoding="utf-8")
-    shop = Shop(rules=load_rules(str(tmp_path)), settings=make_settings(timer_spread_ms=3_600_000))
+    shop = Shop(
+        rules=load_rules(str(tmp_path)),
+        settings=make_settings(timer_spread_ms=3_600_000, channel_costs="email=3, sms=9"),
+    )
     chance = random.Random(4)
     orders: list[Buying] = sorted(
         (
@@ -129,7 +132,7 @@ def test_outcomes_are_those_of_a_recount(reported: str, tmp_path: Path) -> None:
         counts["converted"][arm] += bool(bought or counted)
         published = [i for i in acts.values() if i["action_id"] in inside and i["verdict"] == "publish"]
         counts["actions"][arm] += len(published)
-        counts["cost_minor"][arm] += 250 * len(published) * (arm == "gift")
+        counts["cost_minor"][arm] += (3 + 250 * (arm == "gift")) * len(published)
     assert shop.epoch is not None
     found = _by_arm(shop.epoch.tallies)
     assert {"plain", "gift", "control"} == found.keys()

@@ -256,10 +256,12 @@ def test_variants_and_steps_choose_too_and_a_replay_agrees(tmp_path: Path) -> No
 def test_a_shop_that_names_what_is_not_there_is_told() -> None:
     """A form that can't be read, a tier and a channel that don't exist."""
     with pytest.raises(ConfigurationError) as caught:
-        make_settings(tier_channels="high:push, gold=push, low=pigeon>sms")
+        make_settings(tier_channels="high:push, gold=push, low=pigeon>sms", channel_costs="sms=7.5, pigeon=3")
 
     assert (
         "tier_channels: 'high:push' is not of the form high=push>app",
         "tier_channels: there is no tier 'gold', only prospect, lost, low, medium, high",
         "tier_channels: there is no channel 'pigeon'",
+        "channel_costs: 'sms=7.5' is not of the form sms=7, in minor units",
+        "channel_costs: there is no channel 'pigeon'",
     ) == caught.value.problems
