@@ -73,7 +73,7 @@ def build_core(settings: Settings) -> Core:
         def take_over(processor: Processor) -> None:
             partition = cast(Partition, processor)
             if partition.rules is not live:
-                partition.adopt_rules(live)
+                partition.adopt_rules(live, by_event_time=settings.clock == "event")
             partition.control(controls)
 
         return Release(
@@ -89,8 +89,7 @@ def build_core(settings: Settings) -> Core:
 
     return Core(
         partition=partition,
-        # History that is played by the event clock has rules for the whole of it: an instant of publication says nothing there.
-        release=release if settings.clock == "wall" else None,
+        release=release,
         owner=lambda partitions: EpochOwner(settings, partitions),
         event_time_ms=event_time_ms,
         partition_of=lambda customer_id, partitions: owner_partition(customer_id.encode(), partitions),

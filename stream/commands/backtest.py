@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 import click
 import msgspec
 import orjson
-from rich import box
 from rich.console import Console
 
 from stream.adapters.rates import load_rates
@@ -140,6 +139,4 @@ def _show(result: Result, console: Console) -> None:
     if total.old.cost_minor or total.new.cost_minor:
         tables.append(budget_table(result))
     for table in tables:
-        shown = terminal(table)
-        shown.box, shown.title_style = box.SIMPLE_HEAD, "bold"
-        console.print(shown)
+        console.print(terminal(table))

@@ -18,6 +18,7 @@ from stream.environment import read_settings
 from stream.errors import BrokerUnavailable, ConfigurationError
 from stream.events.instants import to_text
 from stream.rules import published as pub
+from stream.rules.difference import difference
 from stream.rules.loader import load_rules, parse_rules, read_rules
 from stream.rules.published import Published, RulesVersion
 from stream.rules.switches import told
@@ -92,7 +93,7 @@ def diff(folder: str, broker: str | None, app_id: str | None) -> None:
     settings = settings_of(broker, app_id)
     new = parse_rules(read_rules(folder))
     found = asked(settings, read_published(settings))
-    lines = pub.difference(pub.rule_set(found, load_rules(settings.rules_dir)), new)
+    lines = difference(pub.rule_set(found, load_rules(settings.rules_dir)), new)
     click.echo("\n".join(lines) if lines else "nothing would change")
 
 

@@ -51,12 +51,12 @@ def report_page(report: Mapping[str, Sequence[Row]], currency: str) -> str:
 
 def outcomes(rows: Sequence[Row], currency: str, title: str = "Rules by arm") -> Table:
     """Rows as a table; arms that have nobody to be compared with have counts only."""
-    written = money(currency)
+    written = money(currency, named=False)
     words = Column("rule", words=True), Column("arm", words=True)
-    figures = map(Column, ("customers", "bought", "revenue", "actions", "cost", "ROI"))
+    figures = map(Column, ("customers", "bought", f"revenue {currency}", "actions", f"cost {currency}", "ROI"))
     return Table(
         title,
-        (*words, *figures, Column("because of the rule", words=True)),
+        (*words, *figures, Column("because of the rule", words=True, sentence=True)),
         tuple(
             [
                 (

@@ -62,6 +62,8 @@ class PartitionRecord(msgspec.Struct, array_like=True):
     """What was spent, and how fast."""
     timed_by: int = 0
     """The rules that the due instants in all customers' records are right by; see `stream.processor.customers.timed_by`."""
+    begun: dict[str, tuple[int, int]] = {}
+    """Event clock: rule → (when it was published as it is, where this partition's history had got to by then)."""
 
 
 class Partition:
@@ -93,6 +95,8 @@ class Partition:
         self._event_clock = settings.clock == "event"
         topics = (*settings.input_topics, settings.topic_repartition)
         self._slot = {topic: slot for slot, topic in enumerate(topics)}
+        self._rules = rules
+        self._begun: dict[str, tuple[int, int]] = {}
         self._work = CustomerWork(settings, rules, partitions)
         self._browsing = Browsing(rules, settings)
         self._buying = Buying(rules, settings, self._work)
@@ -116,9 +120,7 @@ class Partition:
         """Builds the due index and the population from the store that has just been restored."""
         self._residents.clear()
         self._now_ms = 0
-        self._record_touched = False
-        self._record = self._stored_record()
-        self._work.engine.ledger = self._record.ledger
+        self._reload_record()
         self._work.census.histograms = Histograms()
         self._recovered = {}
         self._due.rebuild(self._recover_customers(self._work.census.histograms, self._recovered))
@@ -213,13 +215,25 @@ class Partition:
         self._work.scorer.follow(epoch.model)
         self._work.engine.follow(epoch.weights, epoch.stopped)
 
-    def adopt_rules(self, rules: RuleSet) -> None:
+    def adopt_rules(self, rules: RuleSet, *, by_event_time: bool = False) -> None:
         """Decides by these rules from now on: between two steps, so that no step mixes two versions.
 
         Timers of rules that are new or moved are found without an event: every customer is looked at once more, in slices that go
         along with the ticks to come, and a restart in the middle begins that anew.
+
+        ``by_event_time``: they were published by another clock than this partition's, which plays history. Timers that begin with
+        a publication then begin where that history has got to.
         """
         assert not self._history_only, "history has one set of rules"
+        self._rules = rules
+        if by_event_time:
+            self._begun = self._beginnings(rules.live_from_ms)
+            self._record.begun, self._record_touched = self._begun, True
+            rules = RuleSet(
+                rules.rules,
+                live_from_ms={rule_id: begun_ms for rule_id, (_, begun_ms) in self._begun.items()},
+                retired=rules.retired,
+            )
         self._work.adopt_rules(rules)
         self._browsing = Browsing(rules, self._settings)
         self._buying = Buying(rules, self._settings, self._work)
@@ -235,8 +249,8 @@ class Partition:
 
     @property
     def rules(self) -> RuleSet:
-        """The rules in use."""
-        return self._work.engine.rules
+        """The rules in use, as they were given."""
+        return self._rules
 
     def commit(self) -> None:
         """What was returned since the last commit is durable."""
@@ -267,9 +281,7 @@ class Partition:
         self._work.looking.looks.clear()
         self._stale.rollback()
         self._waking.rollback()
-        self._record = self._stored_record()
-        self._work.engine.ledger = self._record.ledger
-        self._record_touched = self._work.engine.ledger_touched = False
+        self._reload_record()
         if self._event_clock:
             self._now_ms = 0 if self._record.closed_day is None else (self._record.closed_day + 1) * DAY_MS
 
@@ -312,6 +324,22 @@ class Partition:
         if own:
             return msgspec.msgpack.decode(own, type=PartitionRecord)
         return PartitionRecord(timed_by=0 if len(self._store) else self._work.timed_by)
+
+    def _reload_record(self) -> None:
+        """What the store has of the partition itself. When rules have begun is no step's work, so it outlives one that is undone."""
+        self._record = self._stored_record()
+        self._work.engine.ledger = self._record.ledger
+        self._record_touched = self._work.engine.ledger_touched = False
+        if self._begun != self._record.begun:
+            self._record.begun, self._record_touched = self._begun, True
+
+    def _beginnings(self, published_ms: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+        known, closed_day = self._record.begun, self._record.closed_day
+        now_ms = max(self._now_ms, 0 if closed_day is None else (closed_day + 1) * DAY_MS)
+        return {
+            rule_id: known[rule_id] if known.get(rule_id, (0, 0))[0] == at_ms else (at_ms, min(at_ms, now_ms))
+            for rule_id, at_ms in published_ms.items()
+        }
 
     def _find_stale(self) -> None:
         """Begins to look for due instants that other rules have left, unless all are right."""

@@ -55,13 +55,17 @@ def points(value: float) -> str:
     return f"{value * 100.0:+.2f} pp".replace("-", "−") if isfinite(value) else _endless(value)
 
 
-def money(currency: str, *, signed: bool = False) -> Format:
-    """The format of an amount in minor units of a currency; amounts of 1,000 and more without the minor part.
+def money(currency: str, *, signed: bool = False, named: bool = True) -> Format:
+    """The format of an amount in minor units of a currency; amounts of 1,000 and more without the minor part. Not ``named``: the
+    currency stands somewhere else.
 
     >>> euro = money("EUR")
     >>> euro(1999), euro(123_456), euro(-50), money("JPY")(1200.0), money("USD", signed=True)(150)
     ('EUR 19.99', 'EUR 1,235', '−EUR 0.50', 'JPY 1,200', '+USD 1.50')
+    >>> money("JPY", named=False)(1200.0)
+    '1,200'
     """
+    name = f"{currency} " if named else ""
     digits = EXPONENT_OF.get(currency, 2)
     scale = 10.0**digits
 
@@ -70,7 +74,7 @@ def money(currency: str, *, signed: bool = False) -> Format:
             return _endless(minor)
         whole = abs(minor) / scale
         sign = "−" if minor < 0 else "+" if signed and minor > 0 else ""
-        return f"{sign}{currency} {whole:,.{0 if whole >= 1_000 else digits}f}".replace("  ", " ")
+        return f"{sign}{name}{whole:,.{0 if whole >= 1_000 else digits}f}"
 
     return written
 

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 from rich import table as rich_table
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, JustifyMethod
 from rich.text import Text
 
 from stream.reporting.charts import Tone
@@ -27,6 +29,8 @@ class Column(msgspec.Struct, frozen=True):
 
     title: str
     words: bool = False
+    sentence: bool = False
+    """It may be long, and is often empty: a terminal has no room for it beside the others, and shows it below them."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -57,14 +61,36 @@ def html(table: Table) -> Markup:
     return element("div", element("div", whole, class_="drawing"), *note, class_="table")
 
 
-def terminal(table: Table) -> rich_table.Table:
-    """The table for a terminal."""
-    made = rich_table.Table(title=table.title, caption=table.note or None, title_justify="left", caption_justify="left")
+def terminal(table: Table) -> Group:
+    """The table for a terminal; below it a line for each sentence, headed by the words of its row."""
+    made = rich_table.Table(
+        title=table.title,
+        title_style="bold",
+        title_justify="left",
+        caption=table.note or None,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    below = []
     for column in table.columns:
-        made.add_column(column.title, justify="left" if column.words else "right", overflow="fold")
+        if not column.sentence:
+            side: JustifyMethod = "left" if column.words else "right"
+            title = column.title if column.words else column.title.replace(" ", "\n")
+            made.add_column(Text(title), justify=side, overflow="fold", no_wrap=not column.words)
     for row in table.rows:
-        made.add_row(*[Text(cell.text, style=_STYLES[cell.tone]) for cell in map(_cell, row)])
-    return made
+        placed = list(zip(table.columns, map(_cell, row), strict=True))
+        made.add_row(*[_text(cell) for column, cell in placed if not column.sentence])
+        heading = ", ".join(cell.text for column, cell in placed if column.words and not column.sentence)
+        below += [
+            Text.assemble(f"{heading}: ", _text(cell)) for column, cell in placed if column.sentence and cell.text
+        ]
+    return Group(made, *below)
+
+
+def _text(cell: Cell) -> Text:
+    return Text(cell.text, style=_STYLES[cell.tone])
 
 
 def _cell(cell: str | Cell) -> Cell:

@@ -132,22 +132,6 @@ def rolled_back(
     return _numbered(published, live, parse_rules(old.files), old.files, by=by, at_ms=at_ms, note=note)
 
 
-def difference(live: RuleSet, new: RuleSet) -> list[str]:
-    """What would change, one line each: ``+`` added, ``-`` removed, ``~`` changed, field by field."""
-    lines = []
-    for rule_id in sorted(live.by_id.keys() | new.by_id.keys()):
-        before, after = live.by_id.get(rule_id), new.by_id.get(rule_id)
-        if before is None:
-            assert after is not None, "an id of either is in one of them"
-            lines.append(f"+ {rule_id} (version {after.version})")
-        elif after is None:
-            lines.append(f"- {rule_id} (version {before.version})")
-        else:
-            was, now = _fields(before), _fields(after)
-            lines += [f"~ {rule_id}.{name}: {was[name]} → {now[name]}" for name in now if was[name] != now[name]]
-    return lines
-
-
 def paused(switched: Switched) -> str:
     """What is paused, for a person; empty: nothing.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from stream.governance.asked import Controls
 from stream.outcome import Outcome
 from stream.processor import Partition
 from stream.processor import partition as processor
-from stream.processor.partition import PARTITION_KEY
+from stream.processor.partition import PARTITION_KEY, PartitionRecord
 from stream.rules.loader import parse_rules
 from stream.rules.rule import RuleSet
 from stream.state.customer import head
@@ -194,6 +195,35 @@ def test_what_was_due_before_a_rule_was_published_stays_silent() -> None:
 
     decisions = [item for item in shop.take() if item["stream"] in ("actions", "suppressions")]
     assert [("bob", "publish")] == [(item["customer_id"], item["verdict"]) for item in decisions]
+
+
+@pytest.mark.parametrize("crash", ["none", "abort", "restart"])
+def test_history_that_is_played_takes_rules_over_where_it_has_got_to(crash: str) -> None:
+    """Published today, while the partition plays a year long ago: the timers begin there, and begin there still after a restart."""
+    shop = shop_of(rules(other="60d"))
+    buy(shop, "ann", START)
+    buy(shop, "bob", START + 5 * DAY_MS)
+    shop.wait_until(START + 11 * DAY_MS)
+    today = rules({"lapsed": START + 9000 * DAY_MS}, lapsed="10d")
+    shop.partition.adopt_rules(today, by_event_time=True)
+    assert shop.partition.rules is today
+    if crash == "abort":
+        shop.fail_next()
+    shop.wait_until(START + 13 * DAY_MS)
+    if crash == "restart":
+        epoch, own = shop.epoch, shop.rules
+        shop.partition = Partition(shop.settings, own, partition=0, partitions=1, store=shop.store)
+        shop.partition.adopt_rules(today, by_event_time=True)
+        shop.partition.recover(0)
+        assert epoch is not None
+        shop.partition.adopt(epoch)
+    buy(shop, "cat", START + 14 * DAY_MS)
+    shop.wait_until(START + 30 * DAY_MS)
+
+    decisions = [item for item in shop.take() if item["stream"] in ("actions", "suppressions")]
+    assert [("bob", "publish"), ("cat", "publish")] == [(d["customer_id"], d["verdict"]) for d in decisions]
+    begun = msgspec.msgpack.decode(shop.store[PARTITION_KEY], type=PartitionRecord).begun
+    assert {"lapsed": (START + 9000 * DAY_MS, START + 11 * DAY_MS)} == begun
 
 
 def test_what_a_gone_rule_has_left_is_called_off_aloud() -> None:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich import table as rich_table
 
 from stream.reporting.axis import fit
 from stream.reporting.charts import Bar, Interval, Line, bars, intervals, lines
@@ -164,11 +165,15 @@ def test_the_page_is_one_file_that_loads_nothing() -> None:
 def test_the_terminal_shows_the_same_table() -> None:
     """Same columns, same rows, same colours' meaning."""
     table = Table("Rules", (Column("rule", words=True), Column("n")), (("a", Cell("2", "bad")), ("b", "3")), "Note")
-    shown = terminal(table)
+    told = Column("why", words=True, sentence=True)
+    wide = Table("Rules", (*table.columns, told), (("a", Cell("2", "bad"), "long " * 9), ("b", "3", "")), "Note")
+    shown, line = terminal(wide).renderables
 
-    assert ["rule", "n"] == [column.header for column in shown.columns]
+    assert isinstance(shown, rich_table.Table)
+    assert ["rule", "n"] == [str(column.header) for column in shown.columns]
     assert [["a", "b"], ["2", "3"]] == [[str(cell) for cell in column.cells] for column in shown.columns]
-    assert 2 == shown.row_count
+    assert f"a: {'long ' * 9}" == str(line)
+    assert 1 == len(terminal(table).renderables)
 
 
 def test_markup_is_not_escaped_twice() -> None:

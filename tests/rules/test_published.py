@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from stream.errors import ConfigurationError, RuleFileError
+from stream.rules.difference import difference
 from stream.rules.loader import parse_rules
 from stream.rules.published import (
     Published,
     RulesVersion,
     Switched,
     decode,
-    difference,
     encode,
     key_of,
     next_version,
@@ -94,7 +94,7 @@ def test_a_difference_names_every_field() -> None:
         "+ fresh (version 1)",
         "- gone (version 1)",
         "~ lapsed.version: 1 → 2",
-        "~ lapsed.channel: email → sms",
+        "~ lapsed.then.channel: email → sms",
     ] == difference(old, new)
 
 
