@@ -100,6 +100,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     churn_threshold: Annotated[float, Help("alert when P(churn) crosses this upward", "probability")] = 0.7
     churn_min_labels: Annotated[int, Help("matured labels before any score is trusted", "labels")] = 200
     churn_quiet_days: Annotated[int, Help("no alert within this many days after a purchase", "days")] = 14
+    # -- products
+    product_orders_per_day: Annotated[
+        int,
+        Help("orders a day that product associations are learnt from, a sample if there are more; 0: none", "orders"),
+    ] = 2_000
+    product_half_life_days: Annotated[
+        int, Help("an order counts half of what one that many days later does", "days")
+    ] = 60
     # -- rules and governance
     rules_dir: Annotated[str, Help("folder of rule files; empty: the shipped library")] = ""
     consent_default: Annotated[
@@ -202,6 +210,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "churn_threshold": (0, 1),
     "churn_min_labels": (20, 10_000_000),
     "churn_quiet_days": (0, 365),
+    "product_orders_per_day": (0, 10_000_000),
+    "product_half_life_days": (1, 3_650),
     "cap_messages": (0, 1_000),
     "cap_window_days": (1, 365),
     "decision_window_ms": (0, DAY_MS),

@@ -123,6 +123,10 @@ _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {
     "channel": ("name", "on which channel the customer is to be met"),
     "template": ("name", "which text the sender is to use"),
     "offer": ("object", "what is offered with it"),
+    "product": (
+        "object",
+        "the product to recommend, `because_of` which other one, `how` (`together`, `next`, `again`, `popular`), `support`, `confidence`, `lift`, `orders`",
+    ),
     "priority": ("0–100", "greater goes first when several compete"),
     "decided_at": ("RFC 3339", "when it was decided, in event time"),
     "not_before": ("RFC 3339", "not to be carried out earlier"),
@@ -213,6 +217,10 @@ VIEW: dict[str, tuple[str, str]] = {
     "last_nps": ("0–10", "latest answer, `null` without one"),
     "last_rating": ("0–5", "latest product rating, `null` without one"),
     "open_complaints": ("complaints", "opened and not resolved since"),
+    "next_products": (
+        "list of objects",
+        "the three products that the customer most likely buys next, with what speaks for each; empty while nothing is known",
+    ),
     "consent": ("channel → boolean", "the latest choice for each channel; a tie counts as a refusal"),
 }
 """A customer's line in ``customers.jsonl``, and the answer of ``/customers/{id}``."""

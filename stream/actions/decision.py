@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from stream.actions.association import Association
 from stream.events.hashing import hex_hash
 
 SCHEMA_VERSION = 1
@@ -115,6 +116,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     channel: str
     template: str
     offer: dict[str, Any] | None
+    product: Association | None = None
+    """The product to recommend, where the rule asks for one and one is known."""
     priority: int
     decided_at: str
     not_before: str

@@ -70,3 +70,10 @@ class ShellAnswers:
         if number in self._shell.held or not self._shell.status.assigned:
             raise self._not_yet
         raise self._elsewhere(number, self._shell.held)
+
+    def product(self, product_id: str) -> dict[str, Any]:
+        """What is known of a product, of which every worker knows the same."""
+        runner = self._shell.any_runner()
+        if runner is None:
+            raise self._not_yet
+        return runner.product(product_id)

@@ -443,6 +443,10 @@ class PartitionRunner(Runner):
         """One customer as of now."""
         return self._claimed_processor().customer(customer_id, self.pace.now_ms())
 
+    def product(self, product_id: str) -> dict[str, Any]:
+        """What is known of a product."""
+        return self._claimed_processor().product(product_id)
+
 
 def _first(records: Sequence[Record]) -> tuple[str, int]:
     return records[0].topic, records[0].offset

@@ -43,6 +43,9 @@ class Processor(Protocol):
     def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
         """One customer as JSON-able data."""
 
+    def product(self, product_id: str) -> dict[str, Any]:
+        """What is known of a product, as JSON-able data."""
+
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Number of customers by tier and by segment."""
 

@@ -384,6 +384,10 @@ class Shell:
         runner = self._runners.get(number)
         return number, runner if runner is not None and runner.serving else None
 
+    def any_runner(self) -> PartitionRunner | None:
+        """A runner that serves: what all partitions share can be asked of any."""
+        return next((runner for _, runner in sorted(self._runners.items()) if runner.serving), None)
+
     @property
     def held(self) -> list[int]:
         """The partitions of this worker."""

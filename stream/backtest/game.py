@@ -19,7 +19,16 @@ from stream.events.instants import DAY_MS, day_of
 from stream.events.kinds import Event
 from stream.events.rejected import Rejected
 from stream.experiments.tally import merged
-from stream.processor.epochs import DayClosed, Epoch, Tallies, contribution_message, decode_epoch, in_days
+from stream.processor.epochs import (
+    DayClosed,
+    Epoch,
+    Tallies,
+    contribution_message,
+    decode_epoch,
+    in_days,
+    orders_in_days,
+)
+from stream.products.associations import Associations
 from stream.replay.lockstep import Answer, Asked, Goal, Rests, Version, Waits
 from stream.replay.reading import end_of_stretch
 from stream.rules.rule import RuleSet
@@ -187,6 +196,9 @@ class Player:
         census, scorer = self._twins.census, self._twins.scorer
         waits = [[*in_days(scorer.matured, self._number, open_day)], []]
         scorer.matured.clear()
+        baskets = self._twins.baskets.taken
+        waits[0] += orders_in_days(baskets, self._number, open_day)
+        baskets.clear()
         for version in self._asking:
             tallied = self._twins.versions[version].engine.measuring.tallied
             if tallied:
@@ -211,5 +223,8 @@ class Player:
         if not version:
             self._epoch_day = epoch.day
             twins.census.follow(epoch.thresholds)
+            twins.baskets.admitted, associations = epoch.orders_admitted, Associations(epoch.products)
+            for each in twins.versions:
+                each.engine.associations = associations
             twins.scorer.follow(epoch.model)
         twins.versions[version].engine.follow(epoch.weights, epoch.stopped)

@@ -16,6 +16,7 @@ from stream.backtest.lives import Life, Own
 from stream.backtest.recorder import Recorder
 from stream.config import Settings
 from stream.decisions.engine import Case
+from stream.events.hashing import digest64
 from stream.events.instants import DAY_MS
 from stream.events.kinds import (
     KINDS,
@@ -34,6 +35,7 @@ from stream.outcome import Outcome
 from stream.processor.census import Census
 from stream.processor.deadlines import Deadlines
 from stream.processor.scoring import Scorer
+from stream.products.basket import Baskets
 from stream.rules.occasions import decided_until_ms
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS, Due, Known
@@ -104,6 +106,7 @@ class Twins:
         self._settings = settings
         self.census = _Quiet(settings)
         self.scorer = Scorer(settings)
+        self.baskets = Baskets(settings.product_orders_per_day)
         self.versions = [_Version(settings, each, recorder) for each, recorder in zip(rules, recorders, strict=True)]
         self._deadlines = self.versions[0].deadlines  # reviews and snapshots are the same in all
         self._nobody = Outcome()
@@ -121,6 +124,9 @@ class Twins:
                 life.purchases, life.settled = None, False
             return applied in _REPEATED
         self.versions[0].recorder.counts["events"] += 1
+        if is_purchase and self.baskets.is_on and applied is _CHANGED and kind is Purchase and event.lines:  # type: ignore[attr-defined]
+            lines, message = event.lines, digest64(event.message_id)  # type: ignore[attr-defined]
+            self.baskets.add(event.customer, event.time_ms, message, lines, facts.messages.baskets)
         profile: Profile | None = None
         memory, crossed = facts.memory, False
         if moves_orders or not memory.is_counted:

@@ -81,7 +81,7 @@ def look_up(customer_id: str, urls: Iterable[str], token: str = "") -> dict[str,
     elsewhere: list[str] = []
     away: list[str] = []
     for url in urls:
-        status, answer = _ask(f"{url.rstrip('/')}/customers/{quote(customer_id, safe='')}", token)
+        status, answer = ask(f"{url.rstrip('/')}/customers/{quote(customer_id, safe='')}", token)
         if status == 200:
             return answer
         said = str(answer.get("error", ""))
@@ -100,7 +100,7 @@ def look_up(customer_id: str, urls: Iterable[str], token: str = "") -> dict[str,
     raise ServedElsewhere("\n  ".join([f"customer {customer_id!r} is served by another worker", *elsewhere]))
 
 
-def _ask(url: str, token: str) -> tuple[int, dict[str, Any]]:
+def ask(url: str, token: str) -> tuple[int, dict[str, Any]]:
     """Status and content; status 0 with the reason when nobody answers."""
     if not url.startswith(("http://", "https://")):
         return 0, {"error": "an address begins with http:// or https://"}
@@ -183,12 +183,18 @@ def _rows(customer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
     said += [f"{customer['open_complaints']} open complaints"] if customer["open_complaints"] else []
     if said:
         rows.append(("has said", ", ".join(said)))
+    if customer["next_products"]:
+        named = (f"{p['product_id']} ({_WHY[p['how']]})" for p in customer["next_products"])
+        rows.append(("may buy next", Text(", ".join(named))))
     if customer["consent"]:
         words = (
             f"{'any channel' if c == '*' else c} {'yes' if yes else 'no'}" for c, yes in customer["consent"].items()
         )
         rows.append(("may be contacted", ", ".join(words)))
     return rows
+
+
+_WHY = {"again": "again", "next": "bought next", "together": "goes along", "popular": "popular"}
 
 
 def _risk(customer: Mapping[str, Any]) -> Text:

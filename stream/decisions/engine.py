@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from stream.actions.association import Association
 from stream.actions.decision import (
     Cause,
     Contribution,
@@ -34,6 +35,7 @@ from stream.governance.asked import Asked, Controls
 from stream.governance.judge import Judgement, judge, remember, remember_held_out, settle_channel
 from stream.governance.ledger import Ledger
 from stream.governance.policy import make_policy
+from stream.products.associations import MOST_BOUGHT, Associations, habit, in_words
 from stream.rules.condition import ConditionError
 from stream.rules.experiment import CONTROL, DEFAULT
 from stream.rules.facts import NOTHING, event_facts, product_of
@@ -43,7 +45,7 @@ from stream.rules.rule import Rule, RuleSet, unknown_rule
 from stream.rules.schedule import Due, is_current
 from stream.rules.vocabulary import OF_EVENTS, Channel, ChurnFacts, EventFacts
 from stream.state.memory import Memory
-from stream.state.messages import MessageLog
+from stream.state.messages import MessageLog, basket_codes, basket_orders
 from stream.state.plans import Pending
 from stream.state.profile import Profile
 from stream.state.running import Running
@@ -141,6 +143,8 @@ class Engine:
         """Rule with a bandit → the weights of its variants, as the epoch has them."""
         self._useless: Mapping[str, str] = {}
         """Rule → what was shown, of those that are held back because they do no good."""
+        self.associations = Associations()
+        """What is known of products."""
         self.measuring = Measuring(settings.timer_spread_ms)
         self._settings = settings
         self._policy = make_policy(settings, partitions)
@@ -547,6 +551,7 @@ class Engine:
         score = case.score()
         matched = rule.condition.matched(profile, event, score.facts) if holds else []
         named = tuple([Matched(condition=f"{m.field} {m.op} {_shown(m.expected)}", actual=m.actual) for m in matched])
+        product = self._recommended(rule, profile, event) if rule.recommend and holds else None
         decided_at = to_text(case.now_ms)
         return Decision(
             action_id=action_id(rule.id, profile.customer_id, occurrence),
@@ -559,6 +564,7 @@ class Engine:
             channel=way.channel,
             template=way.template,
             offer=way.offer,
+            product=product,
             priority=rule.priority,
             decided_at=decided_at,
             not_before=to_text(retry_ms) if retry_ms else decided_at,
@@ -566,10 +572,27 @@ class Engine:
             experiment=way.arm,
             state=state_ref(profile, self._settings.currency),
             score=score.ref,
-            explanation=Explanation(text=_sentence(rule, named, told), matched=named, contributions=score.explain()),
+            explanation=Explanation(
+                text=_sentence(rule, named, told, product), matched=named, contributions=score.explain()
+            ),
             governance=verdicts,
             cause=cause,
         )
+
+    def _recommended(self, rule: Rule, profile: Profile, event: EventFacts) -> Association | None:
+        """The product that an action names: one that goes with the event's and that the customer hasn't bought lately, else the
+        customer's next best one."""
+        known = self.associations
+        if not known.known:
+            return None
+        baskets = profile.customer.messages.baskets
+        if rule.recommend == "together" and event.product_id:
+            lately = frozenset(basket_codes(baskets, MOST_BOUGHT))
+            for found in known.together(event.product_id, 1, lately):
+                return found
+        for found in known.next_best(habit(basket_orders(baskets)), 1):
+            return found
+        return None
 
 
 def _of_timer(timer: Due) -> Cause:
@@ -605,11 +628,12 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _sentence(rule: Rule, matched: tuple[Matched, ...], told: str = "") -> str:
+def _sentence(rule: Rule, matched: tuple[Matched, ...], told: str = "", product: Association | None = None) -> str:
     """The reason in one line: what the rule is for, and what it met.
 
     The conditions are the rule's own words, so a marketer finds them in the file.
     """
     met = "; ".join(f"{m.condition} (was {_shown(m.actual)})" for m in matched)
     because = f"Because {met}." if met else ""
-    return " ".join(part for part in (rule.description, told, because) if part)
+    named = "" if product is None else in_words(product)
+    return " ".join(part for part in (rule.description, told, because, named) if part)

@@ -30,7 +30,6 @@ from stream.state.messages import (
     BEFORE_CARTS,
     ROW,
     Trace,
-    baskets_without,
     cart_group,
     carts_without,
     is_filled,
@@ -181,7 +180,6 @@ class Browsing:
             baskets_at, rest_at = _column(value, carts_end)
             carts, baskets = value[carts_at:carts_end], value[baskets_at:rest_at]
             if gone:
-                baskets = baskets_without(baskets, gone)
                 kept = carts_without(carts, gone)
                 if not moves_due and kept != carts:
                     return None  # the cart's timer may go with what leaves

@@ -96,6 +96,8 @@ class Buying:
         )
         if applied is not _CHANGED or book.figures.last_ms != time_ms:
             return None
+        if event.lines and self._work.baskets.is_on:
+            self._work.baskets.add(event.customer, time_ms, message, event.lines, record.baskets)
         body = crc32(_encode(_content(event)), _seed) or 1
         messages.append(
             message, body, time_ms, _BOUGHT, 0, event.lines, settings.memory_message_days, settings.memory_messages

@@ -15,6 +15,7 @@ from stream.actions.decision import Cause, Decision
 from stream.config import Settings
 from stream.decisions.engine import Case, Engine
 from stream.decisions.journeys import ENDED
+from stream.events.hashing import digest64
 from stream.events.instants import to_text
 from stream.events.kinds import (
     KINDS,
@@ -36,6 +37,7 @@ from stream.processor.census import Census
 from stream.processor.deadlines import Deadlines
 from stream.processor.residents import UNKNOWN_MS, Resident
 from stream.processor.scoring import Scorer
+from stream.products.basket import Baskets
 from stream.rules.occasions import decided_until_ms
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS
@@ -79,6 +81,7 @@ class CustomerWork:
         self.history_released_ms = 0
         self.scorer = Scorer(settings)
         self.looking = Looking(settings)
+        self.baskets = Baskets(settings.product_orders_per_day)
         self._settings = settings
         self.engine = Engine(rules, settings, partitions)
         self._go_by(rules)
@@ -142,6 +145,9 @@ class CustomerWork:
         elif not memory.is_counted:
             profile = self.profile(resident, as_of_ms)
             self._count(profile, out)
+        if is_purchase and self.baskets.is_on and applied is _CHANGED and type(event) is Purchase and event.lines:
+            message = digest64(event.message_id)
+            self.baskets.add(resident.id, time_ms, message, event.lines, customer.messages.baskets)
         if event.backfill:
             memory.history_until_ms = max(memory.history_until_ms, now_ms)
             resident.settled = False

@@ -26,6 +26,8 @@ from stream.experiments.validation import validate, without_effect
 from stream.kpis.look import At, Look, Looking, Looks, add_to, listed
 from stream.kpis.rates import kpis
 from stream.outcome import Outcome
+from stream.products.basket import ALL, Basket
+from stream.products.learner import Learner
 from stream.segments.population import Histograms, Thresholds, thresholds
 
 
@@ -61,7 +63,15 @@ class Looked(msgspec.Struct, tag=True, kw_only=True):
     looks: list[Look]
 
 
-Contribution = Examples | Tallies | Looked | DayClosed
+class Bought(msgspec.Struct, tag=True, kw_only=True):
+    """Orders with products that one partition took during a UTC day (not yet complete)."""
+
+    partition: int
+    day: int
+    baskets: list[Basket]
+
+
+Contribution = Examples | Tallies | Looked | Bought | DayClosed
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -82,6 +92,10 @@ class Epoch(msgspec.Struct, kw_only=True):
     """Rule → version → UTC day of its latest outcome, of versions whose tallies have details."""
     looks: list[Look] = []
     """Looks at buyers in the last period."""
+    products: bytes = b""
+    """What is known of products, for `stream.products.associations` to open; also the learner's state."""
+    orders_admitted: int = ALL
+    """See `stream.products.basket.Baskets`."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -128,6 +142,8 @@ class Coordinator:
         self._looks: Looks = {}
         self._weights: Mapping[str, Mapping[str, float]] = {}
         self._stopped: Mapping[str, tuple[int, str]] = {}
+        self._bought: dict[int, list[Basket]] = {}
+        self._products = Learner(settings.product_orders_per_day, settings.product_half_life_days)
         self.folded_day: int | None = None
         """The last UTC day that is in a version."""
         self.told: tuple[Message, ...] = ()
@@ -138,6 +154,7 @@ class Coordinator:
         self.folded_day = epoch.day - 1
         self._tallies, self._weights, self._stopped = epoch.tallies, epoch.weights, epoch.stopped
         self._heard, self._looks = epoch.heard, {At(*look.at): look.counts for look in epoch.looks}
+        self._products.restore(epoch.products)
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
@@ -151,6 +168,8 @@ class Coordinator:
             self._tallied.setdefault(contribution.day, []).extend(contribution.tallies)
         elif isinstance(contribution, Looked):
             self._looked.setdefault(contribution.day, []).extend(contribution.looks)
+        elif isinstance(contribution, Bought):
+            self._bought.setdefault(contribution.day, []).extend(contribution.baskets)
         else:
             known = self._closed.get(contribution.partition)
             if known is None or contribution.day >= known.day:
@@ -165,6 +184,7 @@ class Coordinator:
             return None
         for waiting in sorted(d for d in self._waiting if d <= day):
             self._trainer.learn(sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer)))
+        self._products.learn({d: self._bought.pop(d) for d in sorted(self._bought) if d <= day})
         self.told = tuple(message for d in self._days_until(day) for message in self._tell(d))
         self.folded_day = day
         population = Histograms.merged(closed.histograms for closed in self._closed.values())
@@ -177,6 +197,8 @@ class Coordinator:
             stopped=self._stopped,
             heard=self._heard,
             looks=listed(self._looks),
+            products=self._products.table(),
+            orders_admitted=self._products.admitted,
         )
 
     def _days_until(self, day: int) -> Iterable[int]:
@@ -256,6 +278,12 @@ def in_days(examples: Sequence[Example], partition: int, day: int, most: int = 2
     for start in range(0, len(examples), most):
         chunk = list(examples[start : start + most])
         yield contribution_message(Examples(partition=partition, day=day, examples=chunk))
+
+
+def orders_in_days(baskets: Sequence[Basket], partition: int, day: int, most: int = 1_000) -> Iterator[Message]:
+    """Orders as messages of at most ``most`` each, for the same reason."""
+    for start in range(0, len(baskets), most):
+        yield contribution_message(Bought(partition=partition, day=day, baskets=list(baskets[start : start + most])))
 
 
 def decode_contribution(value: bytes) -> Contribution:

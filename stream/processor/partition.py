@@ -31,11 +31,21 @@ from stream.processor.browsing import Browsing
 from stream.processor.buying import Buying
 from stream.processor.customers import CustomerWork
 from stream.processor.due_index import DueIndex
-from stream.processor.epochs import DayClosed, Epoch, Looked, Tallies, contribution_message, decode_epoch, in_days
+from stream.processor.epochs import (
+    DayClosed,
+    Epoch,
+    Looked,
+    Tallies,
+    contribution_message,
+    decode_epoch,
+    in_days,
+    orders_in_days,
+)
 from stream.processor.residents import Resident, Residents, key_of
 from stream.processor.runs import Batch, in_runs
 from stream.processor.stale import Stale
-from stream.processor.view import customer_view, score_view
+from stream.processor.view import customer_view, product_view, score_view
+from stream.products.associations import Associations
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
 from stream.state.customer import Head, encode, head
@@ -214,6 +224,8 @@ class Partition:
         self._work.census.follow(epoch.thresholds)
         self._work.scorer.follow(epoch.model)
         self._work.engine.follow(epoch.weights, epoch.stopped)
+        self._work.engine.associations = Associations(epoch.products)
+        self._work.baskets.admitted = epoch.orders_admitted
 
     def adopt_rules(self, rules: RuleSet, *, by_event_time: bool = False) -> None:
         """Decides by these rules from now on: between two steps, so that no step mixes two versions.
@@ -279,6 +291,7 @@ class Partition:
         self._work.scorer.matured.clear()
         self._work.engine.measuring.tallied.clear()
         self._work.looking.looks.clear()
+        self._work.baskets.taken.clear()
         self._stale.rollback()
         self._waking.rollback()
         self._reload_record()
@@ -303,6 +316,10 @@ class Partition:
             view = score_view(self._work, resident, as_of_ms)
             if view is not None:
                 yield view
+
+    def product(self, product_id: str) -> dict[str, Any]:
+        """What is known of a product, JSON-able: what it is bought together with, and what is bought next."""
+        return product_view(self._work.engine.associations, product_id, self._epoch_day)
 
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Number of customers by tier and by segment."""
@@ -598,6 +615,10 @@ class Partition:
         if looks:
             out.messages.append(contribution_message(Looked(partition=self._number, day=day, looks=listed(looks))))
             looks.clear()
+        baskets = self._work.baskets.taken
+        if baskets:
+            out.messages.extend(orders_in_days(baskets, self._number, day))
+            baskets.clear()
         if matured:
             out.messages.extend(in_days(matured, self._number, day))
             matured.clear()

@@ -10,6 +10,8 @@ import msgspec
 from stream.config import Settings
 from stream.events.instants import DAY_MS, to_text
 from stream.processor.residents import Resident
+from stream.products.associations import Associations, habit
+from stream.state.messages import basket_orders
 from stream.state.orders import WINDOWS_DAYS, Window
 from stream.state.profile import Profile
 
@@ -63,7 +65,28 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
         "last_nps": last_nps if last_nps >= 0 else None,
         "last_rating": profile.last_rating or None,
         "open_complaints": profile.open_complaints,
+        "next_products": _next_products(work, resident),
         "consent": {channel: granted for channel, (_, granted) in sorted(consent.items())} if consent else {},
+    }
+
+
+def _next_products(work: CustomerWork, resident: Resident) -> list[dict[str, Any]]:
+    known, baskets = work.engine.associations, resident.customer.messages.baskets
+    if not baskets or not known.known:
+        return []
+    return [msgspec.to_builtins(found) for found in known.next_best(habit(basket_orders(baskets)))]
+
+
+def product_view(known: Associations, product_id: str, epoch_day: int | None) -> dict[str, Any]:
+    """What is known of a product, as of the version in use."""
+    return {
+        "product_id": product_id,
+        "known": known.knows(product_id),
+        "as_of": None if epoch_day is None else to_text(epoch_day * DAY_MS),
+        "orders": known.orders_with(product_id),
+        "orders_of_all": known.orders,
+        "together": [msgspec.to_builtins(found) for found in known.together(product_id)],
+        "next": [msgspec.to_builtins(found) for found in known.later(product_id)],
     }
 
 

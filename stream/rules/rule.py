@@ -141,6 +141,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What is tried out and measured."""
     journey: Journey | None = None
     """What it does step by step; then the action above is the first of them."""
+    recommend: str = ""
+    """Which product it names, see `stream.rules.vocabulary.Recommend`; empty: none."""
     channels: tuple[Channel, ...] = ()
     """What the channel is chosen from for each customer, in the file's order; empty: there is the one above only."""
 

@@ -25,6 +25,7 @@ from stream.rules.vocabulary import (
     OfferKind,
     Period,
     Purpose,
+    Recommend,
     Status,
     Target,
 )
@@ -227,6 +228,10 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     purpose: Annotated[Purpose, Meta(description="what consent is asked for")] = "marketing"
     quiet_hours: Annotated[bool, Meta(description="waits for their end on channels that ring")] = True
     cost_minor: Annotated[int, Meta(ge=0, le=1_000_000_000, description="of one action, for the budget")] = 0
+    recommend: (
+        Annotated[Recommend, Meta(description="the product it names: together (goes with the event's), next (best)")]
+        | UnsetType
+    ) = UNSET
     max_per_minute: (
         Annotated[int, Meta(ge=1, description="after so many in a minute the rule is held back a while")] | UnsetType
     ) = UNSET
@@ -353,6 +358,7 @@ def make_rule(form: RuleFile, condition: Condition, journey: Journey | None = No
         purpose=form.purpose,
         quiet_hours=form.quiet_hours,
         cost_minor=form.cost_minor,
+        recommend=form.recommend or "",
         max_per_minute=form.max_per_minute or 0,
         dry_run=form.status == "dry_run",
         experiment=_experiment(form, then),

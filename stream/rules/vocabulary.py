@@ -91,6 +91,9 @@ Channel = Literal["email", "sms", "push", "app", "wechat", "call", "none"]
 OfferKind = Literal["percent", "amount_minor", "free_shipping", "points"]
 """What is given: per cent off, an amount off in minor units, free delivery, loyalty points."""
 
+Recommend = Literal["together", "next"]
+"""Which product an action names: what goes with the event's, or the customer's next best one."""
+
 Purpose = Literal["marketing", "service"]
 """What a customer may allow or refuse: being wooed, being helped."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Sequence
 from struct import Struct
+from struct import unpack_from as _unpack_codes
 from zlib import crc32
 
 import msgspec
@@ -22,8 +23,9 @@ MOST_LINES = 64
 """Cart lines kept of one message. Fewer: big baskets lose value in reminders; more: a bot's carts fill the memory. Must fit
 7 bits."""
 MOST_BASKETS = 16
-"""Purchases whose products are kept. Fewer: a product bought lately still looks merely viewed; more: a bot's big orders
-fill the memory."""
+"""Purchases whose products are kept, also when their messages have left. Fewer: a product bought lately still looks merely viewed,
+and a customer's habits are forgotten (with those of 30 days only, a seventh fewer of the next best products are right); more: a
+bot's big orders fill the memory."""
 NOT_KNOWN = 0
 """Checksum of a body that was remembered under another definition of the checksum: any body is taken for the same."""
 
@@ -100,7 +102,8 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
     carts: bytes = b""
     """Cart lines that no later message has made meaningless, a group a message, in the order of the log."""
     baskets: bytes = b""
-    """Codes of the products of the newest purchases, a group a message, in the order of the log."""
+    """Codes of the products of the newest purchases, a group a message, in the order of the log. They outlive it: those whose
+    message has left come first."""
     floor_ms: int = 0
     """Time of the newest message that has left, 0 when none has."""
     floor_id: bytes = bytes(ID)
@@ -292,7 +295,7 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         self._trim_baskets()
 
     def _select(self, groups: bytes, width: int, since: int) -> bytes:
-        """The groups of the messages at and after a position."""
+        """The groups of the messages at and after a position. A message that has left was before all others."""
         for at, _, _ in _groups(groups, width):
             if find(self.ids, groups[at : at + ID]) >= since:
                 return groups[at:]
@@ -314,15 +317,33 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         """Lets go of the oldest messages, and of what is kept for them."""
         ids, rows = self.ids, self.rows
         end, after = gone * ID, gone * ROW
-        if self.carts or self.baskets:
-            leaving = rows[:after:ROW]
-            if leaving.strip(BEFORE_CARTS):
-                self.carts = carts_without(self.carts, ids[:end])
-                self.baskets = baskets_without(self.baskets, ids[:end])
+        if self.carts and rows[:after:ROW].strip(BEFORE_CARTS):
+            self.carts = carts_without(self.carts, ids[:end])
         self.floor_ms = _word(rows, after - ROW)[0] >> 8
         self.floor_id = ids[end - ID : end]
         self.ids = ids[end:]
         self.rows = rows[after:]
+
+
+def basket_codes(baskets: bytes, most: int, until: bytes = b"") -> tuple[int, ...]:
+    """Codes of the products of baskets, those of the newest basket first, each once, at most so many; of the baskets before that
+    of the message ``until``, if it is among them."""
+    codes: dict[int, None] = {}
+    for basket in basket_orders(baskets, until):
+        codes.update(dict.fromkeys(basket))
+        if len(codes) >= most:
+            break
+    return tuple(codes)[:most]
+
+
+def basket_orders(baskets: bytes, until: bytes = b"") -> list[tuple[int, ...]]:
+    """The same by basket: the codes of each."""
+    found: list[tuple[int, ...]] = []
+    for at, first, after in _groups(baskets, _CODE):
+        if until and baskets.startswith(until, at):
+            break
+        found.append(_unpack_codes(f"<{(after - first) // _CODE}I", baskets, first))
+    return found[::-1]
 
 
 def _groups(groups: bytes, width: int) -> Iterator[tuple[int, int, int]]:
@@ -341,19 +362,10 @@ def _resets(traces: bytes) -> bool:
 
 def carts_without(carts: bytes, gone: bytes) -> bytes:
     """Cart lines without those of the oldest messages, whose ids ``gone`` has."""
-    return _without(carts, _LINE.size, gone)
-
-
-def baskets_without(baskets: bytes, gone: bytes) -> bytes:
-    """Baskets without those of the oldest messages, whose ids ``gone`` has."""
-    return _without(baskets, _CODE, gone)
-
-
-def _without(groups: bytes, width: int, gone: bytes) -> bytes:
     at = 0
-    while at < len(groups) and find(gone, groups[at : at + ID]) >= 0:
-        at += _GROUP + (groups[at + ID] & ~_REMOVES) * width
-    return groups[at:]
+    while at < len(carts) and find(gone, carts[at : at + ID]) >= 0:
+        at += _GROUP + (carts[at + ID] & ~_REMOVES) * _LINE.size
+    return carts[at:]
 
 
 def cart_group(message: bytes, trace: int, lines: Sequence[Line]) -> bytes:

@@ -28,9 +28,16 @@ class Answers(Protocol):
             NotYet: the partition is this worker's, but not restored yet.
         """
 
+    def product(self, product_id: str) -> dict[str, Any]:
+        """What is known of a product.
+
+        Raises:
+            NotYet: no partition is served here yet.
+        """
+
 
 class NotYet(Exception):
-    """The customer's partition is claimed or restored right now."""
+    """The customer's partition, or every partition, is claimed or restored right now."""
 
 
 class Elsewhere(Exception):

@@ -53,7 +53,7 @@ class WebServer(Service):
             why = os.strerror(error.errno or 0).lower()
             raise PortInUse(f"the web port {host}:{port} can't be opened ({why}); see --web-port") from error
         self.port = self._runner.addresses[0][1]
-        _log.info("web: http://%s:%d (/health /ready /metrics /customers/ID)", host, self.port)
+        _log.info("web: http://%s:%d (/health /ready /metrics /customers/ID /products/ID)", host, self.port)
 
     async def on_stop(self) -> None:
         """Listens no more."""
@@ -96,6 +96,16 @@ def make_application(answers: Answers, token: str = "") -> web.Application:
             return _json({"error": f"no customer {customer_id!r}"}, 404)
         return _json(found)
 
+    async def product(request: web.Request) -> web.Response:
+        product_id = request.match_info["product_id"]
+        try:
+            found = answers.product(product_id)
+        except NotYet:
+            return _json({"error": "not ready yet", "reasons": answers.ready()}, 503)
+        if not found["known"]:
+            return _json({"error": f"no product {product_id!r} among those that are counted"}, 404)
+        return _json(found)
+
     application = web.Application(middlewares=[_guard(token)] if token else [])
     application.add_routes(
         [
@@ -104,6 +114,7 @@ def make_application(answers: Answers, token: str = "") -> web.Application:
             web.get("/metrics", metrics),
             # An id may hold a slash.
             web.get("/customers/{customer_id:.+}", customer),
+            web.get("/products/{product_id:.+}", product),
         ]
     )
     return application

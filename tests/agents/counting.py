@@ -136,6 +136,9 @@ class CountingPartition:
         key = customer_id.encode()
         return {"customer_id": customer_id, "count": _count(self._store[key]).number} if key in self._store else None
 
+    def product(self, product_id: str) -> dict[str, Any]:
+        return {"product_id": product_id, "known": False}
+
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         return {}, {}
 

@@ -124,6 +124,10 @@ class RfmPartition:
     def rollback(self) -> None:
         """Nothing is kept between batches but the store."""
 
+    def product(self, product_id: str) -> dict[str, Any]:
+        """Nothing."""
+        return {"product_id": product_id, "known": False}
+
     def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
         """One customer."""
         value = self._store.get(customer_id.encode())

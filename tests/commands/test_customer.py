@@ -32,6 +32,11 @@ class Worker:
         self.shop = shop = Shop()
         for day, worth in ((1, 40.0), (11, 60.0), (21, 1234.5)):
             shop.send("Order Completed", ANN, f"2026-01-{day:02d}T10:00:00Z", order_id=f"o{day}", revenue=worth)
+        for number in range(8):
+            products = [{"product_id": "tea [green]"}] * (number < 5) + [{"product_id": "cup [blue]"}] * (number < 4)
+            at = f"2026-01-21T11:3{number}:00Z"
+            shop.send("Order Completed", f"c{number}", at, order_id=f"c{number}", revenue=5.0,
+                      products=products or [{"product_id": "pot"}])  # fmt: skip
         shop.send("Product Added", ANN, "2026-01-22T10:00:00Z", product_id="p", price=12.5, quantity=2)
         shop.send("NPS Submitted", ANN, "2026-01-22T11:00:00Z", score=9)
         shop.send("Product Viewed", BOB, "2026-01-22T12:00:00Z", product_id="p")
@@ -54,6 +59,11 @@ class Worker:
         if customer_id == "early":
             raise NotYet
         return self.shop.partition.customer(customer_id, self.shop.partition.now_ms)
+
+    def product(self, product_id: str) -> dict[str, Any]:
+        if product_id == "early":
+            raise NotYet
+        return self.shop.partition.product(product_id)
 
 
 @contextmanager

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.actions.message import Stream
+from stream.actions.message import Message, Stream
 from stream.config import Settings
 from stream.events.codec import Decoder
 from stream.events.instants import DAY_MS, day_of, parse_ms, to_text
 from stream.events.record import BACKFILL_HEADER, Record
 from stream.outcome import Outcome
 from stream.processor import Partition
-from stream.processor.epochs import Epoch
+from stream.processor.epochs import Bought, Epoch, decode_contribution
 from stream.rules.loader import load_rules
 from stream.segments.population import Thresholds
 from stream.state import opened
@@ -58,6 +58,19 @@ TODAY = Thresholds(
 )
 
 
+def taken(messages: list[Message]) -> tuple[list[bytes], list[Message]]:
+    """The orders that products are learnt from, and the other messages: how orders are put together hangs on the steps."""
+    orders: list[bytes] = []
+    others = []
+    for message in messages:
+        found = decode_contribution(message.value or b"") if message.stream is Stream.CONTRIBUTIONS else None
+        if isinstance(found, Bought):
+            orders += map(msgspec.msgpack.encode, found.baskets)
+        else:
+            others.append(message)
+    return orders, others
+
+
 class Played:
     """A shop of one partition on the wall clock, with the short way or without."""
 
@@ -80,6 +93,7 @@ class Played:
         self.partition.commit()
         self.told += [(m.stream, m.key, m.value, m.headers) for m in out.messages if m.stream != Stream.CONTRIBUTIONS]
         self.told.append(msgspec.to_builtins(out.telemetry, str_keys=False))
+        self.told.append(taken(out.messages)[0])
 
     def step(self, events: list[tuple[Any, dict[str, Any]]], now_ms: int, *, fails: bool) -> None:
         """Timers up to an instant, then a batch; one that fails is rolled back and done again."""

@@ -16,6 +16,7 @@ from stream.events.record import BACKFILL_END_HEADER
 from stream.events.rejected import Ignored, Rejected
 from stream.processor.partition import PARTITION_KEY
 from stream.processor.runs import in_runs
+from tests.processor.test_buying import taken
 from tests.processor.test_partition import HISTORY, NOW, Wall, _untimed
 
 
@@ -40,7 +41,9 @@ def _played(events: list[dict[str, Any]], sizes: list[int]) -> tuple[dict[bytes,
         size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
         out = wall.sink(wall.partition.apply(records[:size], NOW))
         del records[:size]
-        for message in out.messages:
+        orders, others = taken(out.messages)
+        told["orders"] = sorted([*told["orders"], *orders])
+        for message in others:
             told[message.stream, message.key].append(message.value)
     customers = {key: _untimed(value) for key, value in wall.store.items() if key != PARTITION_KEY}
     return customers, dict(told)

@@ -14,7 +14,16 @@ from stream.events.hashing import digest64
 from stream.events.instants import parse_ms
 from stream.events.kinds import Event, Line
 from stream.state.customer import Customer, encode
-from stream.state.messages import MOST_BASKETS, MOST_LINES, MessageLog, Seen, Trace, kept_lines, product_code
+from stream.state.messages import (
+    MOST_BASKETS,
+    MOST_LINES,
+    MessageLog,
+    Seen,
+    Trace,
+    basket_codes,
+    kept_lines,
+    product_code,
+)
 from stream.state.orders import Applied
 
 DAY = 86_400_000
@@ -201,6 +210,7 @@ class PlainLog:
     def __init__(self) -> None:
         self.entries: list[tuple[int, bytes, Trace, tuple[Line, ...]]] = []
         self.floor: tuple[int, bytes] = (0, b"")
+        self.bought: list[tuple[int, bytes, tuple[Line, ...]]] = []
 
     def look_up(self, at: int, message: bytes) -> Seen:
         if any(message == known for _, known, _, _ in self.entries):
@@ -210,11 +220,17 @@ class PlainLog:
 
     def add(self, entry: tuple[int, bytes, Trace, tuple[Line, ...]]) -> None:
         self.entries = sorted([*self.entries, entry])
+        if entry[2] is Trace.BOUGHT and entry[3]:
+            self.bought = sorted([*self.bought, (*entry[:2], entry[3])])[-MOST_BASKETS:]
         newest = self.entries[-1][0]
         kept = [e for e in self.entries if e[0] >= newest - 30 * DAY][-MOST:]
         gone = self.entries[: len(self.entries) - len(kept)]
         self.floor = gone[-1][:2] if gone else self.floor
         self.entries = kept
+
+    def products(self, most: int) -> list[int]:
+        codes = [product_code(line.product_id) for _, _, lines in reversed(self.bought) for line in lines]
+        return list(dict.fromkeys(codes))[:most]
 
     def views(self, now: int) -> int:
         return sum(1 for at, _, trace, _ in self.entries if now - 30 * DAY < at <= now and trace is Trace.VIEWED)
@@ -277,6 +293,7 @@ def test_the_packed_log_is_a_sorted_list(arriving: list[Any], hours: int) -> Non
         product = product_code(lines[0].product_id) if trace is Trace.VIEWED else 0
         log.add(message, 7, at, int(trace), product, () if trace is Trace.VIEWED else lines, 30, MOST)
         plain.add((at, message, trace, lines))
+        assert [plain.products(most) for most in (2, 99)] == [list(basket_codes(log.baskets, m)) for m in (2, 99)]
         for now in (START + hours * 3_600_000, plain.entries[-1][0]):
             cart = log.cart(now)
             assert plain.views(now) == log.views(now)

@@ -36,6 +36,11 @@ class Worker:
             raise NotYet
         return {"customer_id": customer_id} if customer_id == "shop/ann" else None
 
+    def product(self, product_id: str) -> dict[str, Any]:
+        if product_id == "early":
+            raise NotYet
+        return {"product_id": product_id, "known": product_id == "tea/assam"}
+
 
 def get(worker: Worker, path: str, token: str = "", given: str = "") -> tuple[int, Any]:
     """Status and body of one request."""
@@ -89,3 +94,14 @@ def test_with_a_token_only_probes_are_open() -> None:
 def test_metrics_have_their_content_type() -> None:
     """Prometheus reads it."""
     assert (200, "winback_ready 1.0\n") == get(Worker(), "/metrics")
+
+
+def test_a_product_is_looked_up_by_any_id() -> None:
+    """Also one with a slash; one that isn't counted is a 404, a worker without a partition says that it isn't ready."""
+    assert get(Worker(), "/products/tea/assam") == (200, {"product_id": "tea/assam", "known": True})
+    assert get(Worker(), "/products/cup")[0] == 404
+    assert get(Worker(reasons=["restoring"]), "/products/early") == (
+        503,
+        {"error": "not ready yet", "reasons": ["restoring"]},
+    )
+    assert get(Worker(), "/products/tea", token="secret")[0] == 401
