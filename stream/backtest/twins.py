@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from stream.backtest.brief import UNTOLD, BriefEngine
 from stream.backtest.lives import Life, Own
 from stream.backtest.recorder import Recorder
+from stream.churn.alerts import is_too_early
 from stream.config import Settings
 from stream.decisions.engine import Case
 from stream.events.hashing import digest64
@@ -39,6 +40,7 @@ from stream.products.basket import Baskets
 from stream.rules.occasions import decided_until_ms
 from stream.rules.rule import RuleSet
 from stream.rules.schedule import NEVER_MS, Due, Known
+from stream.state.memory import Memory
 from stream.state.messages import Seen
 from stream.state.orders import Applied
 from stream.state.profile import Profile, Standing
@@ -50,6 +52,9 @@ _REPEATED = (Seen.DUPLICATE, Applied.DUPLICATE)
 AHEAD_MS = 45 * DAY_MS
 """How far ahead calendars are looked through at least. More: who buys again soon is looked through for nothing; less: it is looked
 through again after every timer."""
+
+FAR_AHEAD_MS = 180 * DAY_MS
+"""The same once something was due of a customer who has been silent. They mostly stay so, and to look again is a visit of its own."""
 
 
 class _Kind(NamedTuple):
@@ -236,9 +241,14 @@ class Twins:
         if visited_ms != memory.grid_ms or deadlines.review_ms(purchases, memory, life.hash) <= now_ms:
             memory.reviewed_ms = now_ms
             self._count(profile)
-            crossed = self.scorer.crosses(profile, memory, self._cycle_days)
+            crossed = not self._is_settled(profile, memory) and self.scorer.crosses(profile, memory, self._cycle_days)
         life.due_ms = min(grid_ms, deadlines.review_ms(purchases, memory, life.hash))
         return crossed
+
+    def _is_settled(self, profile: Profile, memory: Memory) -> bool:
+        """Whether no score could alert or disarm the customer. Live scores all the same, as an alert tells of the score before it."""
+        usual_days = profile.cycle_days or self._cycle_days or float(self._settings.churn_horizon_days)
+        return memory.alert_armed and profile.bought and is_too_early(profile.recency_days, usual_days, self._settings)
 
     def _alert(self, version: _Version, case: Case) -> None:
         profile = case.profile
@@ -275,7 +285,9 @@ class Twins:
         if own.occasion_ms <= now_ms or rest_ms <= life.facts.messages.newest_ms():
             decided_ms = decided_until_ms(rest_ms, min(rest_ms, own.cart_ms), now_ms)
             known = self._known(version, life, purchases)
-            more, own.occasion_ms = schedule.occasions.due(known, memory, decided_ms, now_ms, _ahead_ms(own, now_ms))
+            more, own.occasion_ms = schedule.occasions.due(
+                known, memory, decided_ms, now_ms, max(now_ms + FAR_AHEAD_MS, _ahead_ms(own, now_ms))
+            )
             found += more
         found.sort()
         return found

@@ -82,6 +82,15 @@ def decide(
     return _ALERT
 
 
+def is_too_early(recency_days: int, usual_days: float, settings: Settings) -> bool:
+    """Whether whoever is armed stays so without an alert, whatever the score: the silence is too short for one.
+
+    >>> [is_too_early(days, 40.0, Settings()) for days in (13, 19, 20)]
+    [True, True, False]
+    """
+    return recency_days < settings.churn_quiet_days or recency_days < SILENCE_SHARE * usual_days
+
+
 # One of these is the answer to every visit and every purchase.
 _NEVER_BOUGHT = AlertDecision(Reason.NEVER_BOUGHT, False)
 _ABSTAINED = AlertDecision(Reason.ABSTAINED, False)
