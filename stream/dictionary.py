@@ -217,6 +217,16 @@ VIEW: dict[str, tuple[str, str]] = {
     "last_nps": ("0–10", "latest answer, `null` without one"),
     "last_rating": ("0–5", "latest product rating, `null` without one"),
     "open_complaints": ("complaints", "opened and not resolved since"),
+    "buys_on": ("channel", "of most orders of the last 365 days; null when none is told"),
+    "browses_on": ("channel", "of most other visits of the last 30 days"),
+    "answers_on": ("channel", "on which most messages were opened, clicked or followed"),
+    "preferred_hour": ("0–23", "hour of the customer's own clock at which they come most; null before three visits"),
+    "categories": ("list of names", "first categories of most orders of the last 365 days, at most three"),
+    "price_band": ("minor units", "worths between which the middle half of the orders of the last 365 days lies"),
+    "discount_share_365d": (
+        "share",
+        "of the orders of the last 365 days, how many were bought on discount or with a coupon",
+    ),
     "next_products": (
         "list of objects",
         "the three products that the customer most likely buys next, with what speaks for each; empty while nothing is known",

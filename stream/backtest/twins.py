@@ -130,8 +130,7 @@ class Twins:
             return applied in _REPEATED
         self.versions[0].recorder.counts["events"] += 1
         if is_purchase and self.baskets.is_on and applied is _CHANGED and kind is Purchase and event.lines:  # type: ignore[attr-defined]
-            lines, message = event.lines, digest64(event.message_id)  # type: ignore[attr-defined]
-            self.baskets.add(event.customer, event.time_ms, message, lines, facts.messages.baskets)
+            self.baskets.add(event, digest64(event.message_id), facts.messages.baskets)  # type: ignore[arg-type]
         profile: Profile | None = None
         memory, crossed = facts.memory, False
         if moves_orders or not memory.is_counted:

@@ -28,13 +28,16 @@ from stream.state.customer import WAYS, Customer, Way, encode, voice
 from stream.state.layout import HEAD
 from stream.state.messages import (
     BEFORE_CARTS,
+    CHANNEL,
     ROW,
+    TIME,
     Trace,
     cart_group,
     carts_without,
     is_filled,
     product_code,
 )
+from stream.state.notes import channel_code
 from stream.state.packed import ID
 from stream.state.part import DAMAGE
 from stream.state.person import ACTIVE_DAYS, ALL_DAYS
@@ -142,7 +145,7 @@ class Browsing:
             not value.startswith(_IDS[count], _MESSAGES_AT)
             or not value.startswith(_ROWS[count], ids_end)
             or time_ms <= last_ms
-            or time_ms <= _word(value, rows_end - ROW)[0] >> 8
+            or time_ms <= _word(value, rows_end - ROW)[0] >> TIME
         ):
             return None
         message = digest64(event.message_id)
@@ -159,7 +162,7 @@ class Browsing:
             if least_views > 0 and value[rows_at + ROW - 4 : rows_end : ROW].count(product & 0xFF) + 1 >= least_views:
                 return None
         gone = b""
-        oldest = (time_ms - self._oldest_ms) << 8
+        oldest = (time_ms - self._oldest_ms) << TIME
         if count >= self._most or _word(value, rows_at)[0] < oldest:
             start = rows_at
             while start < rows_end and (_word(value, start)[0] < oldest or rows_end - start >= self._most * ROW):
@@ -172,7 +175,7 @@ class Browsing:
             count -= left
             rows_at = start
             ids_at += left * ID
-            floor_ms = _word(value, start - ROW)[0] >> 8
+            floor_ms = _word(value, start - ROW)[0] >> TIME
             floor_id = value[ids_at - ID : ids_at]
         columns, rest_at = b"", rows_end
         if gone or moves_due:
@@ -200,6 +203,7 @@ class Browsing:
                 voice_at, told = voice(value, said, event, message)
             except DAMAGE:
                 return None  # there it is told
+        channel = channel_code(event.channel) if event.channel else 0
         body = crc32(_encode(content(event)), seed) or 1
         if offset >= 0:
             stamps[topic] = offset
@@ -228,7 +232,7 @@ class Browsing:
                 message,
                 _ROWS[count],
                 value[rows_at:rows_end],
-                _pack_row(time_ms << 8 | trace, body, product),
+                _pack_row(time_ms << TIME | channel << CHANNEL | trace, body, product),
                 columns,
                 value[rest_at:voice_at],
                 told,

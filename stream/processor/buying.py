@@ -25,7 +25,7 @@ from stream.rules.schedule import NEVER_MS
 from stream.state.customer import WAYS, Customer, encode
 from stream.state.layout import HEAD
 from stream.state.messages import MessageLog, Trace
-from stream.state.notes import note_of
+from stream.state.notes import channel_code, note_of
 from stream.state.opened import decode as opened
 from stream.state.opened import encode as closed
 from stream.state.orders import Applied
@@ -97,10 +97,18 @@ class Buying:
         if applied is not _CHANGED or book.figures.last_ms != time_ms:
             return None
         if event.lines and self._work.baskets.is_on:
-            self._work.baskets.add(event.customer, time_ms, message, event.lines, record.baskets)
+            self._work.baskets.add(event, message, record.baskets)
         body = crc32(_encode(_content(event)), _seed) or 1
         messages.append(
-            message, body, time_ms, _BOUGHT, 0, event.lines, settings.memory_message_days, settings.memory_messages
+            message,
+            body,
+            time_ms,
+            _BOUGHT,
+            0,
+            event.lines,
+            settings.memory_message_days,
+            settings.memory_messages,
+            channel_code(event.channel) if event.channel else 0,
         )
         customer_id = event.customer
         purchases = Purchases(book)

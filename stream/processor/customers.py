@@ -110,7 +110,9 @@ class CustomerWork:
 
     def profile(self, resident: Resident, as_of_ms: int) -> Profile:
         """The customer as of an instant, with tier, segment and scores."""
-        return Profile(resident.id, resident.customer, as_of_ms, resident.bought, self._judge, self.census.outlook)
+        profile = Profile(resident.id, resident.customer, as_of_ms, resident.bought, self._judge, self.census.outlook)
+        profile.shop_zone, profile.category_name = self._settings.time_zone, self.engine.associations.category
+        return profile
 
     def may_answer(self, event: Event) -> bool:
         """Whether a rule may answer an event, as far as the event itself tells."""
@@ -146,8 +148,7 @@ class CustomerWork:
             profile = self.profile(resident, as_of_ms)
             self._count(profile, out)
         if is_purchase and self.baskets.is_on and applied is _CHANGED and type(event) is Purchase and event.lines:
-            message = digest64(event.message_id)
-            self.baskets.add(resident.id, time_ms, message, event.lines, customer.messages.baskets)
+            self.baskets.add(event, digest64(event.message_id), customer.messages.baskets)
         if event.backfill:
             memory.history_until_ms = max(memory.history_until_ms, now_ms)
             resident.settled = False

@@ -65,6 +65,13 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
         "last_nps": last_nps if last_nps >= 0 else None,
         "last_rating": profile.last_rating or None,
         "open_complaints": profile.open_complaints,
+        "buys_on": profile.buys_on or None,
+        "browses_on": profile.browses_on or None,
+        "answers_on": profile.answers_on or None,
+        "preferred_hour": hour if (hour := profile.preferred_hour) >= 0 else None,
+        "categories": profile.favourite_categories,
+        "price_band": {"low_minor": profile.order_low_minor, "high_minor": profile.order_high_minor},
+        "discount_share_365d": round(profile.discount_share_365d, 4),
         "next_products": _next_products(work, resident),
         "consent": {channel: granted for channel, (_, granted) in sorted(consent.items())} if consent else {},
     }

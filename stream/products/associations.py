@@ -97,6 +97,10 @@ class Associations:
         index = self._index
         return [index.popular(code) for code in index.ranked[:most]]
 
+    def category(self, code: int) -> str:
+        """The name of a category, empty when it hasn't been heard of."""
+        return self._index.table.categories.get(code, "")
+
     def knows(self, product_id: str) -> bool:
         """Whether a product is among those that are counted."""
         return product_code(product_id) in self._index.table.items.counts

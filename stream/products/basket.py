@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from stream.events.kinds import Line
+from stream.events.kinds import Purchase
 from stream.state.messages import basket_codes
 
 MOST_PRODUCTS = 32
@@ -30,6 +28,8 @@ class Basket(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Distinct, ascending."""
     before: tuple[int, ...]
     """`stream.state.messages.product_code` of what was bought in earlier orders that are remembered, the newest first."""
+    category: str = ""
+    """The first one named."""
 
 
 class Baskets:
@@ -41,13 +41,15 @@ class Baskets:
         """Orders whose ``drawn`` is smaller are taken: as many as the learner can use."""
         self.is_on = orders_per_day > 0
 
-    def add(self, customer: str, time_ms: int, message: bytes, lines: Sequence[Line], baskets: bytes) -> None:
+    def add(self, event: Purchase, message: bytes, baskets: bytes) -> None:
         """Takes a new order. ``baskets``: those of the customer that are remembered, this one among them or not."""
         drawn = int.from_bytes(message[:4], "big")
         if drawn >= self.admitted:
             return
-        products = dict.fromkeys([line.product_id for line in lines[:MOST_PRODUCTS]])
+        products = dict.fromkeys([line.product_id for line in event.lines[:MOST_PRODUCTS]])
         products.pop("", None)
         if products:
             before = basket_codes(baskets, MOST_BEFORE, message) if baskets else ()
-            self.taken.append(Basket(time_ms, customer, drawn, tuple(sorted(products)), before))
+            self.taken.append(
+                Basket(event.time_ms, event.customer, drawn, tuple(sorted(products)), before, event.category)
+            )

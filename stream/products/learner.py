@@ -16,11 +16,14 @@ from stream.events.instants import DAY_MS
 from stream.products.basket import ALL, Basket
 from stream.products.summary import Summary
 from stream.state.messages import product_code
+from stream.state.notes import category_code
 
 MOST_ITEMS = 8_192
 """Products that are counted. More: a larger version for everybody, daily; fewer: a long tail is never recommended."""
 MOST_PAIRS = 16_384
 """Pairs of each kind. Same trade: a pair takes 20 bytes of the version."""
+MOST_CATEGORIES = 4_096
+"""Categories whose names are known. Fewer: big shops have favourites without a name; more: a sender could invent some without end."""
 _ROOM = 8
 """How many times as many there may be before the rarest go. More: memory of the owner; fewer: each fold sorts them."""
 _LEAST_ORDERS = 3.0
@@ -43,6 +46,8 @@ class Table(msgspec.Struct, kw_only=True):
     """Code · 2^32 + code → such orders that hold the second."""
     names: dict[int, str] = {}
     """Code → product, of ``items``."""
+    categories: dict[int, str] = {}
+    """`stream.state.notes.category_code` → name, the first that was heard of."""
     admitted: int = ALL
     """See `stream.products.basket.Baskets`."""
     half_life_days: int = 0
@@ -105,6 +110,9 @@ class Learner:
         for basket in sorted(chosen, key=_canonical):
             age_days = max(0, day - basket.time_ms // DAY_MS)
             faded = weight * 0.5 ** (age_days / self._half_life_days)
+            code = category_code(basket.category)
+            if code and code not in table.categories and len(table.categories) < MOST_CATEGORIES:
+                table.categories[code] = basket.category
             ordered.append((self._count(basket.products, faded), basket.before, faded))
         for codes, before, faded in ordered:
             self._pair(codes, before, faded)

@@ -16,6 +16,7 @@ import msgspec
 from stream.segments.lifecycle import STAGES
 from stream.segments.named import SEGMENTS
 from stream.segments.tiers import TIERS
+from stream.state.notes import CHANNELS
 
 EventKind = Literal[
     "purchase",
@@ -230,6 +231,42 @@ _ROWS: Final = (
     _v(
         "customer.refunds_365d", "int", "orders", "orders of the last 365 days cancelled or refunded, wholly or in part"
     ),
+    _v(
+        "customer.buys_on",
+        "string",
+        "",
+        "channel of most orders of the last 365 days (empty: not told)",
+        among=CHANNELS,
+    ),
+    _v(
+        "customer.browses_on",
+        "string",
+        "",
+        "channel of most other visits of the last 30 days (empty: not told)",
+        among=CHANNELS,
+    ),
+    _v("customer.answers_on", "string", "", "channel on which most messages were opened or clicked (empty: none)"),
+    _v(
+        "customer.preferred_hour",
+        "int",
+        "0–23",
+        "hour of the own clock at which they come most (-1: too few visits)",
+        low=-1,
+        high=23,
+    ),
+    _v(
+        "customer.favourite_category",
+        "string",
+        "",
+        "first category of most orders of the last 365 days (empty: unknown)",
+    ),
+    _v(
+        "customer.order_low_minor",
+        "int",
+        "minor units",
+        "own price band: a quarter of the orders of the last 365 days are worth less (0: none)",
+    ),
+    _v("customer.order_high_minor", "int", "minor units", "own price band: a quarter of them are worth more (0: none)"),
     _v(
         "customer.discount_share_365d",
         "double",

@@ -19,7 +19,7 @@ from stream.state import upgrades
 from stream.state.layout import HEAD, TOPICS
 from stream.state.memory import Memory, Population
 from stream.state.messages import MessageLog, Seen, Trace, product_code
-from stream.state.notes import note_of
+from stream.state.notes import channel_code, note_of
 from stream.state.orders import Applied, OrderBook
 from stream.state.packed import ID
 from stream.state.part import DAMAGE, NOTHING, AtRest, empty, part, unreadable
@@ -85,7 +85,8 @@ class Customer(msgspec.Struct, gc=False):
                 product = product_code(facts.product_id)
             elif trace:
                 lines = facts.lines if trace >= _CART_SET else (facts.line,)
-            keep(message, body, time_ms, trace, product, lines, days, settings.memory_messages)
+            channel = channel_code(event.channel) if by_customer and event.channel else 0
+            keep(message, body, time_ms, trace, product, lines, days, settings.memory_messages, channel)
         return applied
 
 

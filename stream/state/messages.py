@@ -68,9 +68,13 @@ _NEW, _DUPLICATE, _OTHER_BODY, _BEYOND_MEMORY = Seen.NEW, Seen.DUPLICATE, Seen.O
 BEFORE_CARTS = bytes((Trace.NONE, Trace.VIEWED))
 
 ROW = 16
-"""Bytes of a row: time_ms · 256 + trace (i64), checksum of the body (u32), code of the product viewed or 0 (u32)."""
+"""Bytes of a row: time_ms · 4096 + channel · 256 + trace (i64), checksum of the body (u32), code of the product viewed or 0 (u32).
+The channel is one of `stream.state.notes.CHANNELS`."""
+TIME, CHANNEL = 12, 8
+"""Where time and channel are in the first number, from the lowest bit."""
 _pack_row = Struct("<qII").pack
 _word = Struct("<q").unpack_from
+_rows = Struct("<q8s").iter_unpack
 _u32 = Struct("<I").unpack_from
 _code = Struct("<I").pack
 
@@ -111,7 +115,7 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
     def is_next(self, message: bytes, time_ms: int) -> bool:
         """Is this message new and later than all others? Most are. A few of the others that are told no are new as well."""
         rows = self.rows
-        return self.ids.find(message) < 0 and (not rows or time_ms > _word(rows, -ROW)[0] >> 8)
+        return self.ids.find(message) < 0 and (not rows or time_ms > _word(rows, -ROW)[0] >> TIME)
 
     def look_up(self, message: bytes, body: int, time_ms: int, memory_days: int) -> Seen:
         """Has this message been seen? Ids that may have been forgotten are beyond memory."""
@@ -139,19 +143,20 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         lines: Sequence[Line],
         memory_days: int,
         memory_messages: int,
+        channel: int = 0,
     ) -> None:
         """Remembers a new message and lets go of what is too old or too much."""
         rows = self.rows
-        if not rows or time_ms > _word(rows, -ROW)[0] >> 8:
-            self.append(message, body, time_ms, trace, product, lines, memory_days, memory_messages)
+        if not rows or time_ms > _word(rows, -ROW)[0] >> TIME:
+            self.append(message, body, time_ms, trace, product, lines, memory_days, memory_messages, channel)
             return
-        first = time_ms << 8
-        at = place(rows, ROW, self.ids, first, first + 256, message)
+        first = time_ms << TIME
+        at = place(rows, ROW, self.ids, first, first + (1 << TIME), message)
         self.ids = insert(self.ids, at, message)
-        rows = self.rows = insert(rows, at, _pack_row(first | trace, body, product))
+        rows = self.rows = insert(rows, at, _pack_row(first | channel << CHANNEL | trace, body, product))
         if trace >= _CART_ADDED:
             self._keep_lines(at, message, trace, lines)
-        oldest = ((_word(rows, -ROW)[0] >> 8) - memory_days * DAY_MS) << 8
+        oldest = ((_word(rows, -ROW)[0] >> TIME) - memory_days * DAY_MS) << TIME
         gone = max(len(rows) // ROW - memory_messages, below(rows, ROW, oldest))
         if gone > 0:
             self._forget(gone)
@@ -166,12 +171,13 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         lines: Sequence[Line],
         memory_days: int,
         memory_messages: int,
+        channel: int = 0,
     ) -> None:
         """As `add`, for a message that is later than all others."""
         ids, rows = self.ids, self.rows
         end = len(rows)
         if end:
-            oldest = (time_ms - memory_days * DAY_MS) << 8
+            oldest = (time_ms - memory_days * DAY_MS) << TIME
             most = memory_messages * ROW
             at = 0
             while at < end and (_word(rows, at)[0] < oldest or end - at >= most):  # mostly few leave as one comes
@@ -180,7 +186,7 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
                 self._forget(at // ROW)
                 ids, rows = self.ids, self.rows
         self.ids = ids + message
-        self.rows = rows + _pack_row(time_ms << 8 | trace, body, product)
+        self.rows = rows + _pack_row(time_ms << TIME | channel << CHANNEL | trace, body, product)
         if trace >= _CART_ADDED:
             self._keep_newest_lines(message, trace, lines)
 
@@ -221,12 +227,12 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         traces = self._traces(0, self._end(now_ms)).rstrip(BEFORE_CARTS)
         if not traces:
             return Cart(0, 0, 0)
-        changed_ms = _word(rows, (len(traces) - 1) * ROW)[0] >> 8
+        changed_ms = _word(rows, (len(traces) - 1) * ROW)[0] >> TIME
         carts = self.carts
         if not carts:
             return Cart(0, 0, changed_ms)
         start, end = max(0, traces.rfind(_CART_SET), traces.rfind(_BOUGHT)), len(traces)
-        is_now = _word(rows, -ROW)[0] >> 8 <= now_ms  # then all that is kept counts
+        is_now = _word(rows, -ROW)[0] >> TIME <= now_ms  # then all that is kept counts
         content: dict[int, tuple[int, int]] = {}
         for at, first, after in _groups(carts, _LINE.size):
             if is_now or start <= find(self.ids, carts[at : at + ID]) < end:
@@ -235,16 +241,23 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         value = sum(quantity * price for quantity, price in content.values())
         return Cart(items, min(value, MOST_CART_MINOR), changed_ms)
 
+    def visits(self, now_ms: int, days: int = 30) -> list[tuple[int, int, int]]:
+        """Instants of the messages of the last ``days``, their channels by number (0: not told, or not the customer's doing), and
+        what they leave behind."""
+        start, end = self._span(now_ms, days)
+        words = [word for word, _ in _rows(self.rows[start * ROW : end * ROW])]
+        return [(word >> TIME, word >> CHANNEL & 0xF, word & 0xFF) for word in words]
+
     def newest_ms(self) -> int:
         """Instant of the newest message, 0 when there is none."""
-        return _word(self.rows, len(self.rows) - ROW)[0] >> 8 if self.rows else 0
+        return _word(self.rows, len(self.rows) - ROW)[0] >> TIME if self.rows else 0
 
     def next_ms(self, after_ms: int) -> int:
         """Instant of the first message that is later than an instant, 0 when there is none."""
         rows = self.rows
-        if not rows or _word(rows, len(rows) - ROW)[0] >> 8 <= after_ms:
+        if not rows or _word(rows, len(rows) - ROW)[0] >> TIME <= after_ms:
             return 0
-        next_ms: int = _word(rows, below(rows, ROW, (after_ms + 1) << 8) * ROW)[0] >> 8
+        next_ms: int = _word(rows, below(rows, ROW, (after_ms + 1) << TIME) * ROW)[0] >> TIME
         return next_ms
 
     # -- inside
@@ -256,14 +269,14 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
     def _end(self, now_ms: int) -> int:
         """How many messages are not later than an instant."""
         rows = self.rows
-        if rows and _word(rows, -ROW)[0] >> 8 > now_ms:
-            return below(rows, ROW, (now_ms + 1) << 8)
+        if rows and _word(rows, -ROW)[0] >> TIME > now_ms:
+            return below(rows, ROW, (now_ms + 1) << TIME)
         return len(rows) // ROW
 
     def _span(self, now_ms: int, days: int) -> tuple[int, int]:
         """Positions of the messages with now − days < time ≤ now."""
         rows = self.rows
-        since = (now_ms - days * DAY_MS + 1) << 8
+        since = (now_ms - days * DAY_MS + 1) << TIME
         start = below(rows, ROW, since) if rows and _word(rows)[0] < since else 0
         return start, self._end(now_ms)
 
@@ -319,7 +332,7 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
         end, after = gone * ID, gone * ROW
         if self.carts and rows[:after:ROW].strip(BEFORE_CARTS):
             self.carts = carts_without(self.carts, ids[:end])
-        self.floor_ms = _word(rows, after - ROW)[0] >> 8
+        self.floor_ms = _word(rows, after - ROW)[0] >> TIME
         self.floor_id = ids[end - ID : end]
         self.ids = ids[end:]
         self.rows = rows[after:]

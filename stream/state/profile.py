@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from stream.events.instants import DAY_MS, day_of
 from stream.state.customer import Customer
+from stream.state.interests import Interests
 from stream.state.lazy import lazy
 from stream.state.messages import Cart
-from stream.state.notes import Note
 from stream.state.orders import Window
 from stream.state.purchases import Purchases
 from stream.state.traits import Traits
@@ -40,7 +40,7 @@ class Outlook(NamedTuple):
     monetary_minor: int = 0
 
 
-class Profile(Traits):
+class Profile(Traits, Interests):
     """A lazy, read-only view of one customer at ``as_of_ms``.
 
     ``standing`` depends on the population and is asked of whoever knows it, when it is read; so are the purchases, if somebody
@@ -247,17 +247,6 @@ class Profile(Traits):
     def refunds_365d(self) -> int:
         """Orders of the last 365 days that were cancelled or got money back."""
         return self.customer.orders.refunds_since(self.day - 364)
-
-    @lazy
-    def noted_365d(self) -> list[Note]:
-        """Notes of the orders of the last 365 days that count."""
-        return self.customer.orders.noted(self.day - 364, self.day)
-
-    @property
-    def discount_share_365d(self) -> float:
-        """Share of the orders of the last 365 days that were bought on discount or with a coupon; 0.0 without an order."""
-        notes = self.noted_365d
-        return sum([note.discounted for note in notes]) / len(notes) if notes else 0.0
 
     @property
     def clamped_refunds(self) -> int:

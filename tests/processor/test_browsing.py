@@ -148,6 +148,8 @@ def _play(rules: RuleSet, steps: list[Any], *, short: bool) -> Played:
             number += 1
             message = f"m{repeats}" if repeats < 3 else f"n{number}"
             properties = properties_of(name, product, quantity, repeats)
+            if name != "identify":
+                properties["channel"] = ("", "web", "sms")[repeats % 3]
             headers = ((BACKFILL_HEADER, b"1"),) if is_history else ()
             events.append((headers, written(name, customer, at_ms, message_id=message, **properties)))
         shop.step(events, now_ms, fails=fails)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.config import Settings
 from stream.events.instants import DAY_MS
-from stream.events.kinds import Line
+from stream.events.kinds import Line, Purchase
 from stream.processor.epochs import Bought, Coordinator, DayClosed
 from stream.products import learner as module
 from stream.products.associations import Associations, habit
@@ -173,9 +173,12 @@ def test_another_half_life_starts_afresh() -> None:
 def test_what_is_taken_of_an_order() -> None:
     """Its distinct products in a stable order, and those of baskets before it; nothing of orders that aren't drawn."""
     baskets = Baskets(10)
-    lines = [Line("tea"), Line("cup", 2), Line("tea"), Line("")]
-    baskets.add("ann", 5, b"\x00\x00\x00\x09rest", lines, b"")
+    lines = (Line("tea"), Line("cup", 2), Line("tea"), Line(""))
+    order = Purchase(
+        message_id="m", customer="ann", time_ms=5, order_id="o", amount_minor=9, lines=lines, category="Tea"
+    )
+    baskets.add(order, b"\x00\x00\x00\x09rest", b"")
     baskets.admitted = 9
-    baskets.add("ann", 5, b"\x00\x00\x00\x09rest", lines, b"")
+    baskets.add(order, b"\x00\x00\x00\x09rest", b"")
 
-    assert [Basket(5, "ann", 9, ("cup", "tea"), ())] == baskets.taken
+    assert [Basket(5, "ann", 9, ("cup", "tea"), (), "Tea")] == baskets.taken

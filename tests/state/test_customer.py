@@ -28,15 +28,16 @@ PRODUCTS = ("tea", "cup", "pot")
 
 
 def _event(e: Ev) -> kinds.Event:
-    common: dict[str, Any] = {"message_id": e.id, "customer": "c", "time_ms": e.at}
+    number = int(e.id.lstrip("mx") or 0)  # what is told besides differs from send to send
+    common: dict[str, Any] = {
+        "message_id": e.id, "customer": "c", "time_ms": e.at, "channel": ("", "web", "App")[number % 3]
+    }  # fmt: skip
     match e.kind:
         case "purchase":
-            number = int(e.id.lstrip("mx") or 0)  # what is noted of an order differs from send to send
             return kinds.Purchase(
                 **common,
                 order_id=e.order,
                 amount_minor=e.amount or 0,
-                channel=("", "web", "App")[number % 3],
                 discount_minor=number % 4 * 250,
                 coupon="C" if number % 5 == 4 else "",
                 category=("", "Tea", "Cups")[number // 3 % 3],
