@@ -1,6 +1,6 @@
 """The Grafana dashboard as code: ``python grafana/dashboard.py`` writes ``grafana/dashboards/winback.json``.
 
-Five rows answer five questions. A panel's title says what it answers, its description what to make of the answer; panels
+Each row answers one question. A panel's title says what it answers, its description what to make of the answer; panels
 flow from left to right in the order of the list, so nobody places them by hand. ``$__rate_interval`` and ``$worker`` are
 filled in by Grafana.
 """
@@ -354,6 +354,25 @@ def by_arm(metric: str) -> str:
     return f"max by (rule, version, arm) (winback_experiment_{metric})"
 
 
+SEGMENTS = [
+    lines(
+        "How many are in each class?",
+        "short",
+        "As they were last looked at. Tiers by share keep their shares, unless many are silent: then high ones come down.",
+        ("{{scheme}}: {{class}}", "sum by (scheme, class) (winback_customers_by_class)"),
+        width=16,
+    ),
+    lines(
+        "Who changes class?",
+        "cps",
+        "Changes a second in the other schemes. The same pair in both directions at once is flapping.",
+        (
+            "{{scheme}}: {{from_class}} → {{to_class}}",
+            rate("winback_class_changes_total", "scheme, from_class, to_class"),
+        ),
+    ),
+]
+
 PROGRAMME = [
     lines(
         "How many buy again?",
@@ -515,6 +534,7 @@ ROWS = (
     ("Is it keeping up?", KEEPING_UP),
     ("What is it refusing?", REFUSING),
     ("What is it doing to customers?", CUSTOMERS),
+    ("Who are they?", SEGMENTS),
     ("Does the programme work?", PROGRAMME),
     ("Can the model be trusted?", MODEL),
 )

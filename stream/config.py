@@ -19,11 +19,12 @@ QUIET_HOURS = r"([01]\d:[0-5]\d|2[0-3]:[0-5]\d)-([01]\d:[0-5]\d|2[0-3]:[0-5]\d)"
 """Two times of the local day, such as 21:00-08:00."""
 CAP = r"(channel|group):([a-z0-9-]+)=(\d{1,4})/(\d{1,3})([hd])"
 """A cap besides the customer's: its scope, how many, in what rolling window; such as channel:sms=1/7d."""
-TIER_CHANNELS = r"([a-z]+)=([a-z]+(?:>[a-z]+)*)"
+TIER_CHANNELS = r"([a-z_]+)=([a-z]+(?:>[a-z]+)*)"
 """A tier and the channels that it is best reached by, the best one first; such as high=push>app."""
 CHANNEL_COST = r"([a-z]+)=([0-9]{1,9})"
 """A channel and what one message on it costs, in minor units; such as sms=7."""
-_TIERS = ("prospect", "lost", "low", "medium", "high")
+_TIERS = ("prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed")
+_SCHEMES = ("share",)
 _CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 
 
@@ -108,6 +109,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     product_half_life_days: Annotated[
         int, Help("an order counts half of what one that many days later does", "days")
     ] = 60
+    # -- segments
+    schemes: Annotated[
+        str, Help("what is computed beside fixed tiers, RFM segments and stages of life; empty: nothing")
+    ] = "share"
+    tier_scheme: Annotated[
+        Literal["fixed", "share"], Help("the scheme whose tiers rules, budgets and channels go by")
+    ] = "fixed"
+    tier_weights: Annotated[
+        str, Help("what recency, frequency, money and NPS weigh in the tiers by population share")
+    ] = "r=0.3,f=0.25,m=0.25,nps=0.2"
+    tier_margin: Annotated[
+        float, Help("so close to a border of ranks a customer stays in the tier they were in", "share")
+    ] = 0.02
     # -- rules and governance
     rules_dir: Annotated[str, Help("folder of rule files; empty: the shipped library")] = ""
     consent_default: Annotated[
@@ -125,7 +139,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quiet_channels: Annotated[str, Help("channels that ring, so that quiet hours matter")] = "sms,push,app,wechat,call"
     tier_channels: Annotated[
         str, Help("where a rule names several channels: what each tier is best reached by, the best one first")
-    ] = "high=push>app>wechat,low=sms>wechat,lost=sms>wechat"
+    ] = "high=push>app>wechat,low=sms>wechat,lost=sms>wechat,churn_risk=sms>wechat,lapsed=sms>wechat"
     channel_costs: Annotated[
         str,
         Help("what one message costs by channel, besides the rule's own `cost_minor`, minor units: `sms=7,call=150`"),
@@ -212,6 +226,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "churn_quiet_days": (0, 365),
     "product_orders_per_day": (0, 10_000_000),
     "product_half_life_days": (1, 3_650),
+    "tier_margin": (0, 0.1),
     "cap_messages": (0, 1_000),
     "cap_window_days": (1, 365),
     "decision_window_ms": (0, DAY_MS),
@@ -305,10 +320,37 @@ def problems(settings: Settings) -> list[str]:
         found += _wrong_tier_channels(word)
     for word in filter(None, (word.strip() for word in settings.channel_costs.split(","))):
         found += _wrong_channel_cost(word)
+    found += _wrong_weights("tier_weights", settings.tier_weights, ("r", "f", "m", "nps"))
+    schemes = [word for word in settings.schemes.split(",") if word]
+    found += [
+        f"schemes: there is no scheme {word!r}, only {', '.join(_SCHEMES)}" for word in schemes if word not in _SCHEMES
+    ]
+    if settings.tier_scheme not in ("fixed", *schemes):
+        found.append(f"tier_scheme: {settings.tier_scheme} is not among the schemes that are computed")
     names = [getattr(settings, row.name) for row in SETTINGS if row.name.startswith("topic_")]
     for name in sorted({n for n in names if names.count(n) > 1}):
         found.append(f"topics: {name!r} is used for more than one topic")
     return found
+
+
+def numbers(text: str) -> dict[str, float]:
+    """Named numbers out of a setting.
+
+    >>> numbers("r=0.4, f=0.3")
+    {'r': 0.4, 'f': 0.3}
+    """
+    pairs = (word.partition("=") for word in text.split(","))
+    return {name.strip(): float(number) for name, _, number in pairs}
+
+
+def _wrong_weights(name: str, text: str, known: tuple[str, ...]) -> list[str]:
+    shape = r"\s*([a-z]+)\s*=\s*((?:0|1)(?:\.\d+)?)\s*"
+    found = [re.fullmatch(shape, word) for word in text.split(",")]
+    if None in found or any(match[1] not in known for match in found if match):
+        return [
+            f"{name}: {text!r} is not of the form {','.join(f'{each}=0.3' for each in known)}, of {', '.join(known)}"
+        ]
+    return [] if any(numbers(text).values()) else [f"{name}: something must weigh more than 0"]
 
 
 def _wrong_channel_cost(word: str) -> list[str]:

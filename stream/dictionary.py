@@ -107,7 +107,7 @@ _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {
     "schema_version": ("number", "raised when a reader of the old one would misunderstand the new one"),
     "action_id": ("32 hex digits", "hash of rule, customer and occurrence: the same decision always has the same id"),
     "alert_id": ("32 hex digits", "hash of kind, customer and occurrence"),
-    "change_id": ("32 hex digits", "hash of customer, instant, tier and segment"),
+    "change_id": ("32 hex digits", "hash of customer, instant, tier, and segment or scheme"),
     "verdict": (
         "`publish`, `suppressed`, `deferred`, `ended`",
         (
@@ -141,8 +141,9 @@ _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {
     "previous_probability": ("0–1", "the same at the score before, `null` at the first"),
     "threshold": ("0–1", "crossed upward"),
     "horizon_days": ("days", "churned means no purchase within this many"),
-    "changed_at": ("RFC 3339", "when the tier or segment changed"),
-    "tier": ("name", "tier from then on"),
+    "changed_at": ("RFC 3339", "when the tier, segment or class changed"),
+    "scheme": ("name", "of the tiers: `fixed` (and named segments), or one of the other [schemes](segments.md)"),
+    "tier": ("name", "tier, or class in another scheme, from then on"),
     "previous_tier": ("name", "tier before, `null` for a new customer"),
     "segment": ("name", "named segment from then on, empty before there are thresholds"),
     "previous_segment": ("name", "named segment before"),
@@ -199,7 +200,14 @@ VIEW: dict[str, tuple[str, str]] = {
     "currency": ("ISO 4217", "of every amount in minor units"),
     "rfm": ("1–5", "scores by mid-rank in the living population: 1 + ⌊5 × (share below + half the share equal)⌋"),
     "segment": ("name", "named segment, below"),
-    "tier": ("name", "tier by fixed thresholds, below"),
+    "tier": ("name", "tier in the scheme of the setting `tier_scheme`; by fixed thresholds, below, unless set"),
+    "tiers": (
+        "",
+        (
+            "the [schemes](segments.md): `fixed` and `share` tier, the tier that the rank alone asks for, and the share of the "
+            "living buyers who rank below"
+        ),
+    ),
     "churn_probability": ("0–1", "P(no purchase within the horizon), `null` without a model or a purchase"),
     "churn_abstained": ("text", "why the probability must not be acted upon, `null` when it may"),
     "churn_reasons": ("", "the strongest reasons, each with its value, its part of the log-odds and words"),

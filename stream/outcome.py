@@ -28,6 +28,8 @@ class Telemetry(msgspec.Struct):
     tier_changes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (from, to)
     labels: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (outcome,): bought, churned
     customers_by_tier: Counter[str] = msgspec.field(default_factory=Counter)  # change: +1 entered, −1 left
+    class_changes: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)  # (scheme, from, to)
+    customers_by_class: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (scheme, class): change
     customers_by_segment: Counter[str] = msgspec.field(default_factory=Counter)  # change: +1 entered, −1 left
     lateness_ms: list[int] = msgspec.field(default_factory=list)  # now − event time, one per applied event
     event_to_decision_ms: list[int] = msgspec.field(default_factory=list)  # now − record time-stamp, per event's action

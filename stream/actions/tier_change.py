@@ -1,4 +1,4 @@
-"""A change of tier or segment, with its reason (MISSION C5)."""
+"""A change of tier, segment or class, with its reason (MISSION C5)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from stream.events.hashing import hex_hash
 
 
 class TierChange(msgspec.Struct, frozen=True, kw_only=True):
-    """From where to where, when, and why. ``thresholds_day`` names the version of the population's thresholds."""
+    """From where to where, when, and why. ``thresholds_day`` names the version of the population's thresholds.
+
+    ``tier`` and ``previous_tier`` are classes of the ``scheme``: of ``fixed``, the tiers by fixed thresholds, which tells of named
+    segments too.
+    """
 
     schema_version: int = SCHEMA_VERSION
     change_id: str
     customer_id: str
     changed_at: str
+    scheme: str
     tier: str
     previous_tier: str | None
     segment: str
@@ -27,5 +32,5 @@ class TierChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def change_id(customer_id: str, changed_at: str, tier: str, segment: str) -> str:
-    """The deterministic id of a change."""
+    """The deterministic id of a change; ``segment``: or the scheme, of other schemes."""
     return hex_hash("tier", customer_id, changed_at, tier, segment)

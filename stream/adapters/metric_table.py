@@ -90,7 +90,13 @@ METRICS: tuple[Metric, ...] = (
     _counter(
         "winback_tier_changes_total", "from_tier to_tier", "Customers who changed their tier; from `none`: new ones."
     ),
-    _gauge("winback_customers", "tier", "Customers in the worker's partitions, by tier."),
+    _counter(
+        "winback_class_changes_total",
+        "scheme from_class to_class",
+        "Customers who changed their class in one of the other schemes.",
+    ),
+    _gauge("winback_customers", "tier", "Customers in the worker's partitions, by tier of fixed thresholds."),
+    _gauge("winback_customers_by_class", "scheme class", "Customers in the worker's partitions, by the other schemes."),
     _gauge("winback_customers_by_segment", "segment", "Customers in the worker's partitions, by RFM segment."),
     # -- does the programme work?
     _gauge(

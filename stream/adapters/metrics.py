@@ -128,8 +128,9 @@ class Metrics(Collector):
             for m in METRICS
             if m.kind == "histogram"
         }
-        self._tiers: dict[int, Counter[str]] = {}
-        self._segments: dict[int, Counter[str]] = {}
+        self._tiers: dict[int, Counter[Labels]] = {}
+        self._segments: dict[int, Counter[Labels]] = {}
+        self._classes: dict[int, Counter[Labels]] = {}
         # A counter that first appears at 1 has no increase for Prometheus: what can be known starts at 0.
         self._values["winback_states_written_total"][()] = 0
         self._values["winback_messages_published_total"] = {(stream.value,): 0 for stream in Stream}
@@ -154,9 +155,11 @@ class Metrics(Collector):
             if counted:
                 self._add(name, counted)
         if figures.customers_by_tier:
-            self._tiers.setdefault(partition, Counter()).update(figures.customers_by_tier)
+            self._tiers.setdefault(partition, Counter()).update(_labelled(figures.customers_by_tier))
         if figures.customers_by_segment:
-            self._segments.setdefault(partition, Counter()).update(figures.customers_by_segment)
+            self._segments.setdefault(partition, Counter()).update(_labelled(figures.customers_by_segment))
+        if figures.customers_by_class:
+            self._classes.setdefault(partition, Counter()).update(figures.customers_by_class)
         histograms = self._histograms
         histograms["winback_event_lateness_seconds"].add(figures.lateness_ms)
         histograms["winback_timer_delay_seconds"].add(figures.timer_delay_ms)
@@ -184,10 +187,17 @@ class Metrics(Collector):
 
     # -- the partitions
 
-    def set_population(self, partition: int, tiers: Mapping[str, int], segments: Mapping[str, int]) -> None:
+    def set_population(
+        self,
+        partition: int,
+        tiers: Mapping[str, int],
+        segments: Mapping[str, int],
+        classes: Mapping[tuple[str, str], int],
+    ) -> None:
         """The customers of a partition as restored; `observe` goes on from there with what changes."""
-        self._tiers[partition] = Counter(tiers)
-        self._segments[partition] = Counter(segments)
+        self._tiers[partition] = _labelled(tiers)
+        self._segments[partition] = _labelled(segments)
+        self._classes[partition] = Counter(classes)
 
     def set_lag(self, topic: str, partition: int, records: int) -> None:
         """Records between the last processed one and the end of the topic."""
@@ -210,6 +220,7 @@ class Metrics(Collector):
         """The partition went to another worker, who reports its figures from now on: drops its gauges here."""
         self._tiers.pop(partition, None)
         self._segments.pop(partition, None)
+        self._classes.pop(partition, None)
         for metric in METRICS:
             if "partition" in metric.labels:
                 at, rows = metric.labels.index("partition"), self._values[metric.name]
@@ -302,7 +313,11 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Family]:
         """The families with their values at this moment."""
-        computed = {"winback_customers": self._tiers, "winback_customers_by_segment": self._segments}
+        computed = {
+            "winback_customers": self._tiers,
+            "winback_customers_by_segment": self._segments,
+            "winback_customers_by_class": self._classes,
+        }
         for metric in METRICS:
             family = _family(metric)
             if isinstance(family, HistogramMetricFamily):
@@ -340,16 +355,21 @@ _COUNTERS = (
     ("winback_journeys_total", "journeys"),
     ("winback_alerts_total", "alerts"),
     ("winback_tier_changes_total", "tier_changes"),
+    ("winback_class_changes_total", "class_changes"),
     ("winback_labels_total", "labels"),
 )
 """Metric and the field of `Telemetry` that it adds up; the field's keys are the metric's labels."""
 
 
-def _over_partitions(by_partition: Mapping[int, Counter[str]]) -> dict[Labels, float]:
-    totals: Counter[str] = Counter()
+def _labelled(counts: Mapping[str, int]) -> Counter[Labels]:
+    return Counter({(name,): number for name, number in counts.items()})
+
+
+def _over_partitions(by_partition: Mapping[int, Counter[Labels]]) -> dict[Labels, float]:
+    totals: Counter[Labels] = Counter()
     for counted in list(by_partition.values()):
         totals.update(counted)
-    return {(name,): number for name, number in totals.items()}
+    return dict(totals)
 
 
 def _family(metric: Metric) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:

@@ -46,7 +46,7 @@ class Processor(Protocol):
     def product(self, product_id: str) -> dict[str, Any]:
         """What is known of a product, as JSON-able data."""
 
-    def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    def population(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[tuple[str, str], int]]:
         """Number of customers by tier and by segment."""
 
     def source_offsets(self) -> dict[str, int]:
@@ -126,7 +126,13 @@ class Gauges(Protocol):
     def count_transaction_failure(self, reason: str) -> None:
         """A rolled back batch."""
 
-    def set_population(self, partition: int, tiers: Mapping[str, int], segments: Mapping[str, int]) -> None:
+    def set_population(
+        self,
+        partition: int,
+        tiers: Mapping[str, int],
+        segments: Mapping[str, int],
+        classes: Mapping[tuple[str, str], int],
+    ) -> None:
         """The customers of a restored partition."""
 
     def set_lag(self, topic: str, partition: int, records: int) -> None:

@@ -43,7 +43,7 @@ from stream.rules.schedule import NEVER_MS, Due, Known
 from stream.state.memory import Memory
 from stream.state.messages import Seen
 from stream.state.orders import Applied
-from stream.state.profile import Profile, Standing
+from stream.state.profile import Profile
 from stream.state.purchases import Purchases
 
 _CHANGED = Applied.CHANGED
@@ -200,10 +200,8 @@ class Twins:
     # -- inside
 
     def _profile(self, life: Life, as_of_ms: int) -> Profile:
-        return Profile(life.id, life.facts, as_of_ms, life.bought, self._judge, self.census.outlook)
-
-    def _judge(self, profile: Profile) -> Standing:
-        return self.census.standing(profile.purchases, profile.day)
+        census = self.census
+        return Profile(life.id, life.facts, as_of_ms, life.bought, census.judge, census.outlook)
 
     def _case(self, profile: Profile, own: Own) -> Case:
         """The customer as a version sees it: what has been read of the profile needn't be read again."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from stream.actions.codec import tier_message
 from stream.actions.tier_change import TierChange, change_id
 from stream.config import Settings
+from stream.events.hashing import hash64
 from stream.events.instants import DAY_MS, to_text
 from stream.events.money import EXPONENT_OF
 from stream.outcome import Outcome
+from stream.processor.ranks import Ranks
 from stream.segments.lifecycle import stage_of
 from stream.segments.named import PROSPECTS, segment_of
 from stream.segments.population import Histograms, Thresholds
+from stream.segments.schemes import FIXED, RANKED, SHARE, changes, class_in
+from stream.segments.shares import SHARE_TIERS
 from stream.segments.tiers import HIGH_MONETARY, PROSPECT, missing, tier_of, why
 from stream.state.memory import Population
 from stream.state.profile import Outlook, Profile, Standing
 from stream.state.purchases import Purchases
 
-_PROSPECT = Standing(PROSPECT, PROSPECTS)
+_PROSPECT = Standing(PROSPECT, PROSPECTS, fixed=PROSPECT)
 
 
 class Census:
@@ -25,35 +29,82 @@ class Census:
     def __init__(self, settings: Settings) -> None:
         self.histograms = Histograms()
         self.thresholds: Thresholds | None = None
+        self.ranks = Ranks(settings)
         self._thresholds_day: str | None = None
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
+        self._by_share = settings.tier_scheme == SHARE
 
     def follow(self, thresholds: Thresholds | None) -> None:
         """Judges by other thresholds from now on."""
         self.thresholds = thresholds
+        self.ranks.follow(None if thresholds is None else thresholds.scales)
         self._thresholds_day = None if thresholds is None else to_text(thresholds.day * DAY_MS)[:10]
 
-    def standing(self, purchases: Purchases, day: int) -> Standing:
-        """Tier, segment and scores as of a UTC day."""
-        last_ms = purchases.last_ms
+    def judge(self, profile: Profile) -> Standing:
+        """Tier, segment, scores and classes of a customer."""
+        if not self.ranks.is_on:
+            return self.standing(profile.purchases, profile.day)
+        return self.standing(
+            profile.purchases,
+            profile.day,
+            profile.customer.memory.population,
+            hash64(profile.customer_id),
+            profile.last_nps,
+            profile.days_since_activity,
+        )
+
+    def standing(
+        self,
+        purchases: Purchases,
+        day: int,
+        before: Population | None = None,
+        customer_hash: int = 0,
+        last_nps: float = -1,
+        silent_days: int = 0,
+    ) -> Standing:
+        """Tier, segment, scores and classes as of a UTC day; ``before`` is what the customer was when last counted."""
+        last_ms, ranks = purchases.last_ms, self.ranks
+        cell, classes = 0, 0 if before is None else before.classes
         if last_ms is None:
-            return _PROSPECT
+            if not ranks.is_on:
+                return _PROSPECT
+            classes = ranks.classes(0, classes, customer_hash, silent_days, bought=False)
+            return Standing(self._primary(PROSPECT, classes), PROSPECTS, fixed=PROSPECT, classes=classes)
         year = purchases.year(day)
         frequency, monetary_minor = year.frequency, year.monetary_minor
         recency = max(0, day - last_ms // DAY_MS)
-        tier = tier_of(recency, frequency, monetary_minor / self._major)
+        tier = primary = tier_of(recency, frequency, monetary_minor / self._major)
+        if ranks.is_on:
+            cell = ranks.cell(day - recency, frequency, monetary_minor, last_nps)
+            classes = ranks.classes(cell, classes, customer_hash, min(recency, silent_days), bought=True)
+            if self._by_share:
+                primary = self._primary(tier, classes)
         if self.thresholds is None:
-            return Standing(tier)
+            return Standing(primary, "", 0, 0, 0, tier, cell, classes)
         r, f, m = self.thresholds.scores(day - recency, frequency, monetary_minor)
-        return Standing(tier, segment_of(r, f, m), r, f, m)
+        return Standing(primary, segment_of(r, f, m), r, f, m, tier, cell, classes)
 
     def outlook(self, profile: Profile) -> Outlook:
-        """Stage of life and what the tier above asks for."""
+        """Stage of life, what the tier above asks for, and the classes in other schemes."""
         purchases = profile.purchases
         frequency = profile.frequency_365d
         recency = profile.recency_days if profile.bought else None
-        lacks = missing(profile.tier, frequency, profile.monetary_365d_minor, HIGH_MONETARY * self._major)
-        return Outlook(stage_of(recency, purchases.cycle_days, purchases.gaps, frequency), *lacks)
+        standing = profile.standing
+        lacks = missing(standing.fixed, frequency, profile.monetary_365d_minor, HIGH_MONETARY * self._major)
+        stage = stage_of(recency, purchases.cycle_days, purchases.gaps, frequency)
+        return Outlook(stage, *lacks, class_in(SHARE, standing.classes))
+
+    def tiers(self, profile: Profile) -> dict[str, object]:
+        """What a person may want to see of the schemes besides the primary one."""
+        standing, position = profile.standing, None
+        if standing.cell:
+            position = self.ranks.position(standing.cell, hash64(profile.customer_id))
+        return {
+            "fixed": standing.fixed,
+            "share": class_in(SHARE, standing.classes) or None,
+            "share_by_rank": SHARE_TIERS[standing.classes & RANKED] or None,
+            "rank": None if position is None else round(position, 4),
+        }
 
     def count(
         self,
@@ -64,7 +115,7 @@ class Census:
         as_of_ms: int,
         out: Outcome,
     ) -> Population:
-        """What the customer contributes from now on, instead of ``before``; tells of a changed tier or segment."""
+        """What the customer contributes from now on, instead of ``before``; tells of changed tiers, segments and classes."""
         day = as_of_ms // DAY_MS
         last_ms = purchases.last_ms
         year = purchases.year(day)
@@ -73,8 +124,10 @@ class Census:
             year.frequency,
             year.monetary_minor,
             purchases.cycle_days,
-            standing.tier,
+            standing.fixed,
             standing.segment,
+            standing.cell,
+            standing.classes,
         )
         if before is None:
             self.histograms.count(now, +1)
@@ -82,10 +135,14 @@ class Census:
             return before
         else:
             self.histograms.move(before, now)
-            if before.tier == now.tier and before.segment == now.segment:
+            if before.tier == now.tier and before.segment == now.segment and before.classes == now.classes:
                 return now
         self._tell(customer_id, before, purchases, standing, as_of_ms, out)
         return now
+
+    def _primary(self, fixed: str, classes: int) -> str:
+        """The tier that counts: before anybody is ranked, the fixed one."""
+        return (class_in(SHARE, classes) if self._by_share else "") or fixed
 
     def _tell(
         self,
@@ -97,36 +154,51 @@ class Census:
         out: Outcome,
     ) -> None:
         telemetry = out.telemetry
-        if before is None or before.tier != now.tier:
-            telemetry.customers_by_tier[now.tier] += 1
+        is_other_tier = before is None or before.tier != now.fixed
+        is_other_segment = before is None or before.segment != now.segment
+        if is_other_tier:
+            telemetry.customers_by_tier[now.fixed] += 1
             if before is not None:
                 telemetry.customers_by_tier[before.tier] -= 1
-        if before is None or before.segment != now.segment:
+        if is_other_segment:
             telemetry.customers_by_segment[now.segment] += 1
             if before is not None:
                 telemetry.customers_by_segment[before.segment] -= 1
-        if before is None and now.tier == PROSPECT:
+        others = [(scheme, was, is_) for scheme, was, is_ in changes(before.classes if before else 0, now.classes)]
+        for scheme, was, is_ in others:
+            telemetry.customers_by_class[scheme, is_] += 1
+            if was:
+                telemetry.customers_by_class[scheme, was] -= 1
+                telemetry.class_changes[scheme, was, is_] += 1
+        if before is None and now.fixed == PROSPECT:
             return
-        telemetry.tier_changes[(before.tier if before else "", now.tier)] += 1
         day, last_ms = as_of_ms // DAY_MS, purchases.last_ms
         year = purchases.year(day)
         changed_at = to_text(as_of_ms)
         recency = None if last_ms is None else max(0, day - last_ms // DAY_MS)
-        out.messages.append(
-            tier_message(
-                TierChange(
-                    change_id=change_id(customer_id, changed_at, now.tier, now.segment),
-                    customer_id=customer_id,
-                    changed_at=changed_at,
-                    tier=now.tier,
-                    previous_tier=before.tier if before else None,
-                    segment=now.segment,
-                    previous_segment=before.segment if before else None,
-                    r=now.r,
-                    f=now.f,
-                    m=now.m,
-                    thresholds_day=self._thresholds_day,
-                    reason=why(recency, year.frequency, year.monetary_minor / self._major),
+        reason = why(recency, year.frequency, year.monetary_minor / self._major)
+        if is_other_tier or is_other_segment:
+            telemetry.tier_changes[(before.tier if before else "", now.fixed)] += 1
+            others.insert(0, (FIXED, before.tier if before else "", now.fixed))
+        for scheme, was, is_ in others:
+            if scheme != FIXED and not was:
+                continue  # nobody knew: not a change of the customer
+            out.messages.append(
+                tier_message(
+                    TierChange(
+                        change_id=change_id(customer_id, changed_at, is_, now.segment if scheme == FIXED else scheme),
+                        customer_id=customer_id,
+                        changed_at=changed_at,
+                        scheme=scheme,
+                        tier=is_,
+                        previous_tier=was if before else None,
+                        segment=now.segment,
+                        previous_segment=before.segment if before else None,
+                        r=now.r,
+                        f=now.f,
+                        m=now.m,
+                        thresholds_day=self._thresholds_day,
+                        reason=reason if scheme == FIXED else self.ranks.why(scheme, customer_id, now, reason),
+                    )
                 )
             )
-        )

@@ -44,7 +44,7 @@ from stream.rules.schedule import NEVER_MS
 from stream.state.memory import Memory
 from stream.state.messages import Seen
 from stream.state.orders import Applied
-from stream.state.profile import Profile, Standing
+from stream.state.profile import Profile
 
 HISTORY_HOLD_MS = 3_600_000
 """How long after the last imported record of a customer its past is taken as complete. Shorter: a slow import of unsorted
@@ -110,7 +110,8 @@ class CustomerWork:
 
     def profile(self, resident: Resident, as_of_ms: int) -> Profile:
         """The customer as of an instant, with tier, segment and scores."""
-        profile = Profile(resident.id, resident.customer, as_of_ms, resident.bought, self._judge, self.census.outlook)
+        census = self.census
+        profile = Profile(resident.id, resident.customer, as_of_ms, resident.bought, census.judge, census.outlook)
         profile.shop_zone, profile.category_name = self._settings.time_zone, self.engine.associations.category
         return profile
 
@@ -260,9 +261,6 @@ class CustomerWork:
                 out.telemetry.labels[("churned" if example.churned else "bought",)] += 1
 
     # -- inside
-
-    def _judge(self, profile: Profile) -> Standing:
-        return self.census.standing(profile.purchases, profile.day)
 
     def _settle(self, resident: Resident, as_of_ms: int) -> int:
         """Notes whether what is found out about due instants now will hold for the events to come.

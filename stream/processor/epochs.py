@@ -18,6 +18,7 @@ from stream.churn.examples import Example
 from stream.churn.model import FrozenModel
 from stream.config import Settings
 from stream.errors import StateError
+from stream.events.money import EXPONENT_OF
 from stream.events.record import Record
 from stream.experiments.bandit import weights
 from stream.experiments.published import effects, newly_heard, versions_of, with_old_ones_added_up
@@ -26,6 +27,7 @@ from stream.experiments.validation import validate, without_effect
 from stream.kpis.look import At, Look, Looking, Looks, add_to, listed
 from stream.kpis.rates import kpis
 from stream.outcome import Outcome
+from stream.processor.ranks import weights_of
 from stream.products.basket import ALL, Basket
 from stream.products.learner import Learner
 from stream.segments.population import Histograms, Thresholds, thresholds
@@ -133,6 +135,7 @@ class Coordinator:
         self._partitions = partitions
         self._period_days = Looking(settings).period_days
         self._trainer = Trainer(settings)
+        self._scaled_by = weights_of(settings), 10 ** EXPONENT_OF.get(settings.currency, 2)
         self._closed: dict[int, DayClosed] = {}
         self._waiting: dict[int, list[Example]] = {}
         self._tallied: dict[int, list[Tally]] = {}
@@ -190,7 +193,7 @@ class Coordinator:
         population = Histograms.merged(closed.histograms for closed in self._closed.values())
         return Epoch(
             day=day + 1,
-            thresholds=thresholds(day + 1, population),
+            thresholds=thresholds(day + 1, population, *self._scaled_by),
             model=self._trainer.freeze(day + 1),
             tallies=self._tallies,
             weights=self._weights,

@@ -48,6 +48,7 @@ from stream.processor.view import customer_view, product_view, score_view
 from stream.products.associations import Associations
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
+from stream.segments.schemes import by_class
 from stream.state.customer import Head, encode, head
 from stream.state.messages import Seen
 from stream.state.orders import Applied
@@ -321,9 +322,10 @@ class Partition:
         """What is known of a product, JSON-able: what it is bought together with, and what is bought next."""
         return product_view(self._work.engine.associations, product_id, self._epoch_day)
 
-    def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        """Number of customers by tier and by segment."""
-        return self._work.census.histograms.tiers, self._work.census.histograms.segments
+    def population(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[tuple[str, str], int]]:
+        """Number of customers by tier, by segment, and by (scheme, class) of the other schemes."""
+        histograms = self._work.census.histograms
+        return histograms.tiers, histograms.segments, by_class(histograms.classes)
 
     def source_offsets(self) -> dict[str, int]:
         """Last applied offset by source topic, as the customers' records had it when the state was recovered."""

@@ -48,6 +48,7 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
         "rfm": {"r": standing.r or None, "f": standing.f or None, "m": standing.m or None},
         "segment": standing.segment or None,
         "tier": standing.tier,
+        "tiers": work.census.tiers(profile),
         "churn_probability": ref.churn_probability,
         "churn_abstained": ref.abstained,
         "churn_reasons": [msgspec.to_builtins(reason) for reason in score.explain()],

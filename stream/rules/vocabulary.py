@@ -15,6 +15,7 @@ import msgspec
 
 from stream.segments.lifecycle import STAGES
 from stream.segments.named import SEGMENTS
+from stream.segments.shares import CHURN_RISK, LAPSED, SHARE_TIERS
 from stream.segments.tiers import TIERS
 from stream.state.notes import CHANNELS
 
@@ -317,7 +318,20 @@ _ROWS: Final = (
         "hours",
         "since the oldest complaint that is not resolved was opened (0.0: none)",
     ),
-    _v("customer.tier", "string", "", "loyalty tier", among=TIERS),
+    _v(
+        "customer.tier",
+        "string",
+        "",
+        "loyalty tier, in the scheme of the setting `tier_scheme`; `churn_risk` and `lapsed` are of `share` alone, `lost` of `fixed`",
+        among=(*TIERS, CHURN_RISK, LAPSED),
+    ),
+    _v(
+        "customer.share_tier",
+        "string",
+        "",
+        "loyalty tier by share of the living buyers, see docs/segments.md (empty: no ranks yet)",
+        among=SHARE_TIERS,
+    ),
     _v("customer.next_tier", "string", "", "the tier above (empty: there is none)", among=(*TIERS[2:], "")),
     _v("customer.orders_to_next_tier", "int", "orders", "orders of 365 days that are missing for the tier above"),
     _v(

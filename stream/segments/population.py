@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from stream.segments.histogram import add, bucket_of, move, quantile, score_bounds, value_of
+from stream.segments.scales import Scales, Weights, scales_of
 from stream.state.memory import Population
 
 LIVING_DAYS = 365
@@ -30,16 +31,23 @@ class Histograms(msgspec.Struct):
     tiers: dict[str, int] = {}
     segments: dict[str, int] = {}
     """Tier and segment → customers, those who never bought included."""
+    classes: dict[int, int] = {}
+    """The same by the number of their classes in the other schemes."""
+    cells: dict[int, int] = {}
+    """Cell → customers; `stream.segments.cells`."""
 
     def count(self, contribution: Population, sign: int) -> None:
         """Adds (+1) or takes out (−1) one customer."""
         add(self.tiers, contribution.tier, sign)
         add(self.segments, contribution.segment, sign)
+        add(self.classes, contribution.classes, sign)
         if not contribution.frequency:
             return
         add(self.last_days, contribution.last_day, sign)
         add(self.frequencies, contribution.frequency, sign)
         add(self.monetary, bucket_of(contribution.monetary_minor), sign)
+        if contribution.cell:
+            add(self.cells, contribution.cell, sign)
         if contribution.cycle_days:
             add(self.cycles, bucket_of(contribution.cycle_days), sign)
 
@@ -53,6 +61,10 @@ class Histograms(msgspec.Struct):
             move(self.tiers, before.tier, now.tier)
         if before.segment != now.segment:
             move(self.segments, before.segment, now.segment)
+        if before.classes != now.classes:
+            move(self.classes, before.classes, now.classes)
+        if before.cell != now.cell:
+            self._move_cell(before.cell, now.cell)
         if before.last_day != now.last_day:
             move(self.last_days, before.last_day, now.last_day)
         if before.frequency != now.frequency:
@@ -66,6 +78,14 @@ class Histograms(msgspec.Struct):
                 add(self.cycles, bucket_of(before.cycle_days), -1)
             if now.cycle_days:
                 add(self.cycles, bucket_of(now.cycle_days), +1)
+
+    def _move_cell(self, left: int, entered: int) -> None:
+        if left and entered:
+            move(self.cells, left, entered)
+        elif left:
+            add(self.cells, left, -1)
+        else:
+            add(self.cells, entered, +1)
 
     @classmethod
     def merged(cls, parts: Iterable[Histograms]) -> Histograms:
@@ -88,6 +108,8 @@ class Thresholds(msgspec.Struct, frozen=True):
     monetary_bounds: tuple[int, ...]
     median_cycle_days: float
     """Median of the customers' own median gaps, 0.0 before anybody has one."""
+    scales: Scales | None = None
+    """What ranks everybody in the schemes by population share."""
 
     def scores(self, last_day: int, frequency: int, monetary_minor: int) -> tuple[int, int, int]:
         """(R, F, M), each 1 to 5, 5 best; as `stream.segments.histogram.score` has them."""
@@ -98,8 +120,11 @@ class Thresholds(msgspec.Struct, frozen=True):
         )
 
 
-def thresholds(day: int, population: Histograms) -> Thresholds | None:
-    """The thresholds that hold from UTC day ``day`` on; ``None`` before anybody has bought."""
+def thresholds(
+    day: int, population: Histograms, weights: Weights = (300, 250, 250, 200), major: int = 100
+) -> Thresholds | None:
+    """The thresholds that hold from UTC day ``day`` on; ``None`` before anybody has bought. ``weights`` and ``major`` are those of
+    `Scales`."""
     living = {last: n for last, n in population.last_days.items() if last > day - LIVING_DAYS}
     recency = score_bounds(living)
     frequency = score_bounds(population.frequencies)
@@ -114,4 +139,5 @@ def thresholds(day: int, population: Histograms) -> Thresholds | None:
         frequency,
         monetary,
         0.0 if cycle is None else round(value_of(cycle), 6),
+        scales_of(day, population.cells, weights, major) if population.cells else None,
     )

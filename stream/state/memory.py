@@ -19,7 +19,12 @@ class Population(msgspec.Struct, array_like=True, frozen=True, gc=False):
     monetary_minor: int
     cycle_days: float
     tier: str
+    """By fixed thresholds."""
     segment: str
+    cell: int = 0
+    """Where the customer is counted for ranks, `stream.segments.cells`; 0: nowhere."""
+    classes: int = 0
+    """What the customer is in the other schemes, `stream.segments.schemes`."""
 
 
 class Memory(msgspec.Struct, array_like=True, gc=False):

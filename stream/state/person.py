@@ -246,6 +246,17 @@ class Person(msgspec.Struct, array_like=True, gc=False):
             del complaints[min(complaints, key=lambda k: (max(complaints[k]), k))]
 
 
+_voice = msgspec.msgpack.Decoder(Voice).decode
+
+
+def last_nps_in(voice: AtRest) -> float:
+    """The last NPS answer in feedback at rest, −1 when there is none."""
+    if voice == NOTHING:
+        return -1
+    answers = _voice(voice).nps
+    return answers[-1].value if answers else -1
+
+
 def later_activity(bits: int, days: int) -> int:
     """``active_bits`` with activity so many days after the newest that they know of."""
     return (bits << days | 1) & ALL_DAYS if days < ACTIVE_DAYS else 1

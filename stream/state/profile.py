@@ -25,19 +25,27 @@ class Standing(NamedTuple):
     """What a customer is in the population: tier, named segment, RFM scores of 1 to 5 (0: not known yet)."""
 
     tier: str = ""
+    """In the scheme that is the primary one."""
     segment: str = ""
     r: int = 0
     f: int = 0
     m: int = 0
+    fixed: str = ""
+    """The tier by fixed thresholds."""
+    cell: int = 0
+    classes: int = 0
+    """As `stream.state.memory.Population` has them."""
 
 
 class Outlook(NamedTuple):
-    """What a shop may want of a customer next: stage of life, and what is missing for the tier above (empty and 0: nothing)."""
+    """What a shop may want of a customer next: stage of life, what is missing for the tier above (empty and 0: nothing), and what the
+    customer is in the other schemes."""
 
     lifecycle: str = ""
     next_tier: str = ""
     orders: int = 0
     monetary_minor: int = 0
+    share_tier: str = ""
 
 
 class Profile(Traits, Interests):
@@ -79,6 +87,11 @@ class Profile(Traits, Interests):
     def tier(self) -> str:
         """Loyalty tier."""
         return self.standing.tier
+
+    @property
+    def share_tier(self) -> str:
+        """Tier by population share, empty before there are ranks."""
+        return self.outlook.share_tier
 
     @property
     def segment(self) -> str:

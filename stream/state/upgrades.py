@@ -45,10 +45,11 @@ def count_orders(old: list[Any]) -> list[Any]:
 
 
 def add_plans(old: list[Any]) -> list[Any]:
-    """Version 3 to 4: decisions may wait, it is known which channels reach a customer, orders have notes and messages channels (of
-    these nothing)."""
+    """Version 3 to 4: decisions may wait, it is known which channels reach a customer, orders have notes, messages channels, and the
+    population ranks (of these nothing)."""
     _, *parts, voice = old
-    parts[5] = [*parts[5], 0, None]
+    population, *memory = parts[5]
+    parts[5] = [population and [*population, 0, 0], *memory, 0, None]
     parts[6] = [*parts[6], bytes(len(parts[6][0]) // 2)]
     parts[2] = b"".join(
         pack("<q8s", word >> 8 << 12 | word & 0xFF, rest) for word, rest in iter_unpack("<q8s", parts[2])

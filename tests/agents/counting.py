@@ -139,8 +139,8 @@ class CountingPartition:
     def product(self, product_id: str) -> dict[str, Any]:
         return {"product_id": product_id, "known": False}
 
-    def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        return {}, {}
+    def population(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[tuple[str, str], int]]:
+        return {}, {}, {}
 
     def source_offsets(self) -> dict[str, int]:
         stamps: dict[str, int] = {}

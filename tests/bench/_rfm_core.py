@@ -138,9 +138,9 @@ class RfmPartition:
         sums = {"purchases": purchases, "total_cents": total_cents, "recent_cents": recent_cents, "offset": offset}
         return {"customer_id": customer_id, **sums}
 
-    def population(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    def population(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[tuple[str, str], int]]:
         """No tiers."""
-        return {}, {}
+        return {}, {}, {}
 
     def source_offsets(self) -> dict[str, int]:
         """Last applied offset of the one topic that has events."""

@@ -260,7 +260,7 @@ def test_a_shop_that_names_what_is_not_there_is_told() -> None:
 
     assert (
         "tier_channels: 'high:push' is not of the form high=push>app",
-        "tier_channels: there is no tier 'gold', only prospect, lost, low, medium, high",
+        "tier_channels: there is no tier 'gold', only prospect, lost, low, medium, high, churn_risk, lapsed",
         "tier_channels: there is no channel 'pigeon'",
         "channel_costs: 'sms=7.5' is not of the form sms=7, in minor units",
         "channel_costs: there is no channel 'pigeon'",

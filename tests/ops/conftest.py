@@ -112,6 +112,8 @@ def fill(outcome: Outcome) -> Outcome:
     figures.labels["bought",] = 4
     figures.labels["churned",] = 6
     figures.customers_by_tier.update({"low": 20, "medium": 1})
+    figures.class_changes["share", "low", "medium"] = 1
+    figures.customers_by_class.update({("share", "low"): 20, ("share", "medium"): 1})
     figures.customers_by_segment.update({"champions": 3, "hibernating": 18})
     figures.lateness_ms += [40, 800, 90_000_000]
     figures.event_to_decision_ms += [4, 12, 90]

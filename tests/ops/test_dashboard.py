@@ -55,8 +55,8 @@ def test_the_json_is_current() -> None:
     assert described == (GRAFANA / "dashboards" / "winback.json").read_text(encoding="utf-8")
 
 
-def test_five_questions_are_the_rows() -> None:
-    """The rows are the five questions in order, and each is followed by its panels."""
+def test_questions_are_the_rows() -> None:
+    """The rows are the questions in order, and each is followed by its panels."""
     rows = [panel["title"] for panel in PANELS if panel["type"] == "row"]
 
     assert rows == QUESTIONS

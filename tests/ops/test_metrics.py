@@ -150,7 +150,7 @@ def test_the_order_of_values_does_not_matter() -> None:
 def test_a_partition_that_leaves_takes_its_gauges_along(metrics: Metrics) -> None:
     """After a rebalance only the new owner reports a partition's customers, lag and clock; counters stay."""
     for partition in (0, 1):
-        metrics.set_population(partition, {"high": 10}, {"champions": 10})
+        metrics.set_population(partition, {"high": 10}, {"champions": 10}, {("share", "high"): 10})
         metrics.set_lag("crm.browses.v1", partition, 5)
         metrics.set_offset("crm.browses.v1", partition, 99)
         metrics.set_clock(partition, 1_000)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.segments.cells import cell_of
 from stream.segments.histogram import add, bucket_of, quantile, score, score_bounds, value_of
 from stream.segments.population import LIVING_DAYS, Histograms, thresholds
 from stream.state.memory import Population
@@ -81,6 +82,8 @@ contributions = st.builds(
     cycle_days=st.sampled_from([0.0, 1.0, 29.5, 400.0]),
     tier=st.sampled_from(["high", "low", "prospect"]),
     segment=st.sampled_from(["", "Loyal"]),
+    cell=st.sampled_from([0, cell_of(20_000, 1, 100, 1), cell_of(19_999, 7, 9_000, 2)]),
+    classes=st.integers(0, 3),
 )
 
 

@@ -52,4 +52,4 @@ def test_rules_see_the_shop_s_own_currency() -> None:
     assert resident is not None
     profile = work.profile(resident, shop.partition.now_ms)
 
-    assert ("retain", "high", HIGH_FREQUENCY - MEDIUM_FREQUENCY, 20_000) == profile.outlook
+    assert ("retain", "high", HIGH_FREQUENCY - MEDIUM_FREQUENCY, 20_000) == profile.outlook[:4]

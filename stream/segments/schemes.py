@@ -1,0 +1,59 @@
+"""What a customer is in every scheme at once, in one small number, so that it is counted and compared in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from stream.segments.shares import SHARE_TIERS
+
+SHARE: Final = "share"
+FIXED: Final = "fixed"
+
+SCHEMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({SHARE: SHARE_TIERS})
+"""Scheme → its classes by number; 0 stands for none yet. Stored by their places: never renumber, at most 8 classes each."""
+
+RANKED: Final = 0b111
+"""Bits of the share tier that the rank alone asks for: what keeps it from flapping. The schemes' own bits follow, in their order."""
+_BITS: Final = 3
+_SHIFTS: Final = {scheme: _BITS * (at + 1) for at, scheme in enumerate(SCHEMES)}
+
+
+def class_in(scheme: str, classes: int) -> str:
+    """The class in a scheme, empty for none yet.
+
+    >>> class_in(SHARE, with_class(0, SHARE, SHARE_TIERS.index("high")))
+    'high'
+    """
+    return SCHEMES[scheme][classes >> _SHIFTS[scheme] & RANKED]
+
+
+def with_class(classes: int, scheme: str, number: int) -> int:
+    """The classes with another one in a scheme."""
+    shift = _SHIFTS[scheme]
+    return classes & ~(RANKED << shift) | number << shift
+
+
+def with_share(classes: int, ranked: int, in_force: int) -> int:
+    """As `with_class` of the share tier, together with the tier that the rank asks for."""
+    return classes & ~0b111111 | in_force << _BITS | ranked
+
+
+def changes(before: int, now: int) -> Iterator[tuple[str, str, str]]:
+    """Scheme, class before and class now, of all in which they differ."""
+    for scheme, names in SCHEMES.items():
+        shift = _SHIFTS[scheme]
+        was, is_ = before >> shift & RANKED, now >> shift & RANKED
+        if was != is_:
+            yield scheme, names[was], names[is_]
+
+
+def by_class(counts: Mapping[int, int]) -> dict[tuple[str, str], int]:
+    """Customers by (scheme, class), out of counts by number."""
+    found: dict[tuple[str, str], int] = {}
+    for classes, n in counts.items():
+        for scheme in SCHEMES:
+            if name := class_in(scheme, classes):
+                found[scheme, name] = found.get((scheme, name), 0) + n
+    return found
