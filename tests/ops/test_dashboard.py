@@ -23,8 +23,8 @@ DASHBOARD: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "winback.json")
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 CHARTS = [panel for panel in PANELS if panel["type"] != "row"]
 QUERIES = [target["expr"] for panel in CHARTS for target in panel["targets"]]
-QUESTIONS = ["Is it keeping up?", "What is it refusing?", "What is it doing to customers?", "Does the programme work?"]
-QUESTIONS += ["Can the model be trusted?"]
+QUESTIONS = ["Is it keeping up?", "What is it refusing?", "What is it doing to customers?", "Who are they?"]
+QUESTIONS += ["Does the programme work?", "Can the model be trusted?"]
 PROCESS_METRICS = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 """Come from the client library, not from our table."""
 
