@@ -122,6 +122,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tier_margin: Annotated[
         float, Help("so close to a border of ranks a customer stays in the tier they were in", "share")
     ] = 0.02
+    # -- feedback
+    sentiment_texts_per_day: Annotated[
+        int,
+        Help("rated texts a day that sentiment is learnt from, a sample if there are more; 0: none is told", "texts"),
+    ] = 2_000
     # -- rules and governance
     rules_dir: Annotated[str, Help("folder of rule files; empty: the shipped library")] = ""
     consent_default: Annotated[
@@ -227,6 +232,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "product_orders_per_day": (0, 10_000_000),
     "product_half_life_days": (1, 3_650),
     "tier_margin": (0, 0.1),
+    "sentiment_texts_per_day": (0, 1_000_000),
     "cap_messages": (0, 1_000),
     "cap_window_days": (1, 365),
     "decision_window_ms": (0, DAY_MS),

@@ -224,7 +224,17 @@ VIEW: dict[str, tuple[str, str]] = {
     "cart": ("pieces, minor units", "what lies in the cart, and its worth by the last prices sent"),
     "last_nps": ("0–10", "latest answer, `null` without one"),
     "last_rating": ("0–5", "latest product rating, `null` without one"),
+    "last_csat": ("1–5", "the latest satisfaction answer; null when there is none"),
+    "rating_trend": (
+        "stars",
+        "mean of the newer half of the remembered ratings minus that of the older half; 0 before four",
+    ),
+    "sentiment": (
+        "object",
+        "of the last five texts: `praise`, the mean probability, and in a `word`: `praise`, `blame`, `unclear`; null when unknown",
+    ),
     "open_complaints": ("complaints", "opened and not resolved since"),
+    "complaint_age_hours": ("hours", "since the oldest complaint that is open was opened; 0 when there is none"),
     "buys_on": ("channel", "of most orders of the last 365 days; null when none is told"),
     "browses_on": ("channel", "of most other visits of the last 30 days"),
     "answers_on": ("channel", "on which most messages were opened, clicked or followed"),

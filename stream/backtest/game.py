@@ -19,6 +19,7 @@ from stream.events.instants import DAY_MS, day_of
 from stream.events.kinds import Event
 from stream.events.rejected import Rejected
 from stream.experiments.tally import merged
+from stream.feedback.sentiment import Sentiment
 from stream.processor.epochs import (
     DayClosed,
     Epoch,
@@ -27,6 +28,7 @@ from stream.processor.epochs import (
     decode_epoch,
     in_days,
     orders_in_days,
+    texts_in_days,
 )
 from stream.products.associations import Associations
 from stream.replay.lockstep import Answer, Asked, Goal, Rests, Version, Waits
@@ -199,6 +201,9 @@ class Player:
         baskets = self._twins.baskets.taken
         waits[0] += orders_in_days(baskets, self._number, open_day)
         baskets.clear()
+        texts = self._twins.hearing.heard
+        waits[0] += texts_in_days(texts, self._number, open_day)
+        texts.clear()
         for version in self._asking:
             tallied = self._twins.versions[version].engine.measuring.tallied
             if tallied:
@@ -224,6 +229,7 @@ class Player:
             self._epoch_day = epoch.day
             twins.census.follow(epoch.thresholds)
             twins.baskets.admitted, associations = epoch.orders_admitted, Associations(epoch.products)
+            twins.hearing.sentiment = Sentiment(epoch.sentiment)
             for each in twins.versions:
                 each.engine.associations = associations
             twins.scorer.follow(epoch.model)

@@ -31,7 +31,9 @@ from stream.events.kinds import (
     Identified,
     Purchase,
     Refund,
+    Reviewed,
 )
+from stream.feedback.hearing import Hearing
 from stream.outcome import Outcome
 from stream.processor.census import Census
 from stream.processor.deadlines import Deadlines
@@ -111,6 +113,7 @@ class Twins:
         self._settings = settings
         self.census = _Quiet(settings)
         self.scorer = Scorer(settings)
+        self.hearing = Hearing(settings.sentiment_texts_per_day)
         self.baskets = Baskets(settings.product_orders_per_day)
         self.versions = [_Version(settings, each, recorder) for each, recorder in zip(rules, recorders, strict=True)]
         self._deadlines = self.versions[0].deadlines  # reviews and snapshots are the same in all
@@ -131,6 +134,10 @@ class Twins:
         self.versions[0].recorder.counts["events"] += 1
         if is_purchase and self.baskets.is_on and applied is _CHANGED and kind is Purchase and event.lines:  # type: ignore[attr-defined]
             self.baskets.add(event, digest64(event.message_id), facts.messages.baskets)  # type: ignore[arg-type]
+        if self.hearing.is_on and applied is _CHANGED and kind is Reviewed and event.text:  # type: ignore[attr-defined]
+            self.hearing.hear(event, digest64(event.message_id), facts.memory)  # type: ignore[arg-type]
+            for own in life.own:
+                own.customer.memory.sentiments = facts.memory.sentiments
         profile: Profile | None = None
         memory, crossed = facts.memory, False
         if moves_orders or not memory.is_counted:

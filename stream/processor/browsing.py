@@ -19,7 +19,7 @@ from stream.config import Settings
 from stream.decisions.engine import NO_RULE, Engine
 from stream.events.hashing import digest64
 from stream.events.instants import DAY_MS
-from stream.events.kinds import ComplaintOpened, Event
+from stream.events.kinds import ComplaintOpened, Event, Reviewed
 from stream.processor.customers import timed_by
 from stream.rules.journey import mark
 from stream.rules.rule import RuleSet
@@ -89,6 +89,7 @@ class Browsing:
         self._oldest_ms = settings.memory_message_days * DAY_MS
         self._most = settings.memory_messages
         self._timed_by = timed_by(rules, settings)
+        self._hears = settings.sentiment_texts_per_day > 0
         self._schedule = Schedule(rules, settings)
         self._engine = Engine(rules, settings)
         self.ways: Mapping[type[Event], Short] = self._ways(self._engine)
@@ -152,6 +153,8 @@ class Browsing:
         if value.find(message, ids_at, ids_end) >= 0:
             return None
         (content, seed, said, _, _, _, trace), least_views, may_be_answered, moves_due, awaited = short
+        if said is not None and self._hears and type(event) is Reviewed and event.text:
+            return None  # words are listened to
         if awaited and awaited in value:
             return None
         if may_be_answered and self._engine.may_answer(event, None):

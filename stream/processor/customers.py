@@ -29,8 +29,10 @@ from stream.events.kinds import (
     Identified,
     Purchase,
     Refund,
+    Reviewed,
 )
 from stream.events.record import Record
+from stream.feedback.hearing import Hearing
 from stream.kpis.look import Looking
 from stream.outcome import Outcome
 from stream.processor.census import Census
@@ -81,6 +83,7 @@ class CustomerWork:
         self.history_released_ms = 0
         self.scorer = Scorer(settings)
         self.looking = Looking(settings)
+        self.hearing = Hearing(settings.sentiment_texts_per_day)
         self.baskets = Baskets(settings.product_orders_per_day)
         self._settings = settings
         self.engine = Engine(rules, settings, partitions)
@@ -150,6 +153,8 @@ class CustomerWork:
             self._count(profile, out)
         if is_purchase and self.baskets.is_on and applied is _CHANGED and type(event) is Purchase and event.lines:
             self.baskets.add(event, digest64(event.message_id), customer.messages.baskets)
+        if self.hearing.is_on and applied is _CHANGED and type(event) is Reviewed and event.text:
+            self.hearing.hear(event, digest64(event.message_id), memory)
         if event.backfill:
             memory.history_until_ms = max(memory.history_until_ms, now_ms)
             resident.settled = False

@@ -24,6 +24,8 @@ from stream.experiments.bandit import weights
 from stream.experiments.published import effects, newly_heard, versions_of, with_old_ones_added_up
 from stream.experiments.tally import Tally, merged
 from stream.experiments.validation import validate, without_effect
+from stream.feedback.sentiment import Heard
+from stream.feedback.sentiment import Learner as Words
 from stream.kpis.look import At, Look, Looking, Looks, add_to, listed
 from stream.kpis.rates import kpis
 from stream.outcome import Outcome
@@ -73,7 +75,15 @@ class Bought(msgspec.Struct, tag=True, kw_only=True):
     baskets: list[Basket]
 
 
-Contribution = Examples | Tallies | Looked | Bought | DayClosed
+class Said(msgspec.Struct, tag=True, kw_only=True):
+    """Rated texts that one partition heard during a UTC day (not yet complete), as hashes."""
+
+    partition: int
+    day: int
+    texts: list[Heard]
+
+
+Contribution = Examples | Tallies | Looked | Bought | Said | DayClosed
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -98,6 +108,8 @@ class Epoch(msgspec.Struct, kw_only=True):
     """What is known of products, for `stream.products.associations` to open; also the learner's state."""
     orders_admitted: int = ALL
     """See `stream.products.basket.Baskets`."""
+    sentiment: bytes = b""
+    """What is known of words, for `stream.feedback.sentiment` to open; also the learner's state."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -146,6 +158,8 @@ class Coordinator:
         self._weights: Mapping[str, Mapping[str, float]] = {}
         self._stopped: Mapping[str, tuple[int, str]] = {}
         self._bought: dict[int, list[Basket]] = {}
+        self._said: dict[int, list[Heard]] = {}
+        self._words = Words(settings.sentiment_texts_per_day)
         self._products = Learner(settings.product_orders_per_day, settings.product_half_life_days)
         self.folded_day: int | None = None
         """The last UTC day that is in a version."""
@@ -158,6 +172,7 @@ class Coordinator:
         self._tallies, self._weights, self._stopped = epoch.tallies, epoch.weights, epoch.stopped
         self._heard, self._looks = epoch.heard, {At(*look.at): look.counts for look in epoch.looks}
         self._products.restore(epoch.products)
+        self._words.restore(epoch.sentiment)
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
@@ -173,6 +188,8 @@ class Coordinator:
             self._looked.setdefault(contribution.day, []).extend(contribution.looks)
         elif isinstance(contribution, Bought):
             self._bought.setdefault(contribution.day, []).extend(contribution.baskets)
+        elif isinstance(contribution, Said):
+            self._said.setdefault(contribution.day, []).extend(contribution.texts)
         else:
             known = self._closed.get(contribution.partition)
             if known is None or contribution.day >= known.day:
@@ -188,6 +205,7 @@ class Coordinator:
         for waiting in sorted(d for d in self._waiting if d <= day):
             self._trainer.learn(sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer)))
         self._products.learn({d: self._bought.pop(d) for d in sorted(self._bought) if d <= day})
+        self._words.learn({d: self._said.pop(d) for d in sorted(self._said) if d <= day})
         self.told = tuple(message for d in self._days_until(day) for message in self._tell(d))
         self.folded_day = day
         population = Histograms.merged(closed.histograms for closed in self._closed.values())
@@ -202,6 +220,7 @@ class Coordinator:
             looks=listed(self._looks),
             products=self._products.table(),
             orders_admitted=self._products.admitted,
+            sentiment=self._words.state(),
         )
 
     def _days_until(self, day: int) -> Iterable[int]:
@@ -287,6 +306,12 @@ def orders_in_days(baskets: Sequence[Basket], partition: int, day: int, most: in
     """Orders as messages of at most ``most`` each, for the same reason."""
     for start in range(0, len(baskets), most):
         yield contribution_message(Bought(partition=partition, day=day, baskets=list(baskets[start : start + most])))
+
+
+def texts_in_days(texts: Sequence[Heard], partition: int, day: int, most: int = 500) -> Iterator[Message]:
+    """Rated texts as messages of at most ``most`` each, for the same reason."""
+    for start in range(0, len(texts), most):
+        yield contribution_message(Said(partition=partition, day=day, texts=list(texts[start : start + most])))
 
 
 def decode_contribution(value: bytes) -> Contribution:

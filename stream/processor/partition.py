@@ -22,6 +22,7 @@ from stream.events.kinds import Event, Purchase
 from stream.events.record import Record
 from stream.events.rejected import Ignored, Reason, Rejected, Stage
 from stream.experiments.tally import merged
+from stream.feedback.sentiment import Sentiment
 from stream.governance.asked import Controls
 from stream.governance.checks import PAUSE_RETRY_MS
 from stream.governance.ledger import Ledger
@@ -40,6 +41,7 @@ from stream.processor.epochs import (
     decode_epoch,
     in_days,
     orders_in_days,
+    texts_in_days,
 )
 from stream.processor.residents import Resident, Residents, key_of
 from stream.processor.runs import Batch, in_runs
@@ -227,6 +229,7 @@ class Partition:
         self._work.engine.follow(epoch.weights, epoch.stopped)
         self._work.engine.associations = Associations(epoch.products)
         self._work.baskets.admitted = epoch.orders_admitted
+        self._work.hearing.sentiment = Sentiment(epoch.sentiment)
 
     def adopt_rules(self, rules: RuleSet, *, by_event_time: bool = False) -> None:
         """Decides by these rules from now on: between two steps, so that no step mixes two versions.
@@ -293,6 +296,7 @@ class Partition:
         self._work.engine.measuring.tallied.clear()
         self._work.looking.looks.clear()
         self._work.baskets.taken.clear()
+        self._work.hearing.heard.clear()
         self._stale.rollback()
         self._waking.rollback()
         self._reload_record()
@@ -621,6 +625,10 @@ class Partition:
         if baskets:
             out.messages.extend(orders_in_days(baskets, self._number, day))
             baskets.clear()
+        texts = self._work.hearing.heard
+        if texts:
+            out.messages.extend(texts_in_days(texts, self._number, day))
+            texts.clear()
         if matured:
             out.messages.extend(in_days(matured, self._number, day))
             matured.clear()

@@ -9,6 +9,7 @@ import msgspec
 
 from stream.config import Settings
 from stream.events.instants import DAY_MS, to_text
+from stream.feedback.sentiment import in_a_word
 from stream.processor.residents import Resident
 from stream.products.associations import Associations, habit
 from stream.state.messages import basket_orders
@@ -65,7 +66,13 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
         "cart": {"items": cart.items, "value_minor": cart.value_minor},
         "last_nps": last_nps if last_nps >= 0 else None,
         "last_rating": profile.last_rating or None,
+        "last_csat": profile.last_csat or None,
+        "rating_trend": round(profile.rating_trend, 3),
+        "sentiment": None
+        if (praise := profile.sentiment) < 0
+        else {"praise": round(praise, 4), "word": in_a_word(praise)},
         "open_complaints": profile.open_complaints,
+        "complaint_age_hours": round(profile.complaint_age_hours, 2),
         "buys_on": profile.buys_on or None,
         "browses_on": profile.browses_on or None,
         "answers_on": profile.answers_on or None,

@@ -311,6 +311,23 @@ _ROWS: Final = (
     _v("customer.cart_value_minor", "int", "minor units", "what the cart is worth (0 also when no prices are sent)"),
     _v("customer.last_nps", "int", "0–10", "latest answer to “would you recommend us” (-1: none)", low=-1, high=10),
     _v("customer.last_rating", "double", "1–5", "latest product rating (0.0: none)", high=5),
+    _v("customer.last_csat", "int", "1–5", "latest satisfaction answer (0: none)", high=5),
+    _v(
+        "customer.rating_trend",
+        "double",
+        "stars",
+        "newer half of the ratings against the older half (0.0 before four)",
+        low=-5,
+        high=5,
+    ),
+    _v(
+        "customer.sentiment",
+        "double",
+        "probability",
+        "that what they write is praise, mean of the last five texts (-1.0: unknown)",
+        low=-1,
+        high=1,
+    ),
     _v("customer.open_complaints", "int", "complaints", "complaints not yet resolved"),
     _v(
         "customer.complaint_age_hours",

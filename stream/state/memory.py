@@ -9,6 +9,9 @@ import msgspec
 from stream.state.part import NO_ITEMS, NOTHING, AtRest, empty, part
 from stream.state.plans import Plans
 
+MOST_SENTIMENTS = 16
+"""Texts of which it is kept what was told. Fewer: no trend can be read; more: a survey bot grows the record."""
+
 
 class Population(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a customer contributes to the population's histograms; kept so that it can be taken out again."""
@@ -49,6 +52,7 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
     pending_ms: int = 0
     """When the first of the plans is due, 0 when there is none."""
     _plans: AtRest = NOTHING
+    _sentiments: AtRest = empty(list)
 
     @part
     def population(self) -> Population | None:
@@ -86,6 +90,10 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
     @part
     def plans(self) -> Plans | None:
         """Decisions to come, and what caps must know; ``None`` until there is something."""
+
+    @part
+    def sentiments(self) -> list[tuple[int, float]]:  # type: ignore[empty-body]
+        """Instants of the newest texts and how likely each is praise, by the version of its day; ascending."""
 
     def plan(self) -> Plans:
         """The plans, to be added to."""

@@ -27,6 +27,7 @@ class OpenMemory(msgspec.Struct, array_like=True, gc=False):
     history_until_ms: int
     pending_ms: int
     plans: AtRest
+    sentiments: AtRest
 
     @property
     def has_snapshots(self) -> bool:

@@ -13,6 +13,7 @@ from stream.state.customer import Customer
 from stream.state.interests import Interests
 from stream.state.lazy import lazy
 from stream.state.messages import Cart
+from stream.state.opinions import Opinions
 from stream.state.orders import Window
 from stream.state.purchases import Purchases
 from stream.state.traits import Traits
@@ -48,7 +49,7 @@ class Outlook(NamedTuple):
     share_tier: str = ""
 
 
-class Profile(Traits, Interests):
+class Profile(Traits, Interests, Opinions):
     """A lazy, read-only view of one customer at ``as_of_ms``.
 
     ``standing`` depends on the population and is asked of whoever knows it, when it is read; so are the purchases, if somebody

@@ -17,7 +17,7 @@ from stream.events.instants import DAY_MS, day_of, parse_ms, to_text
 from stream.events.record import BACKFILL_HEADER, Record
 from stream.outcome import Outcome
 from stream.processor import Partition
-from stream.processor.epochs import Bought, Epoch, decode_contribution
+from stream.processor.epochs import Bought, Epoch, Said, decode_contribution
 from stream.rules.loader import load_rules
 from stream.segments.population import Thresholds
 from stream.state import opened
@@ -59,13 +59,15 @@ TODAY = Thresholds(
 
 
 def taken(messages: list[Message]) -> tuple[list[bytes], list[Message]]:
-    """The orders that products are learnt from, and the other messages: how orders are put together hangs on the steps."""
+    """Orders and texts that are learnt from, and the other messages: which of them travel together hangs on the steps."""
     orders: list[bytes] = []
     others = []
     for message in messages:
         found = decode_contribution(message.value or b"") if message.stream is Stream.CONTRIBUTIONS else None
         if isinstance(found, Bought):
             orders += map(msgspec.msgpack.encode, found.baskets)
+        elif isinstance(found, Said):
+            orders += map(msgspec.msgpack.encode, found.texts)
         else:
             others.append(message)
     return orders, others

@@ -14,6 +14,7 @@ PARTS = (
     "memory.decided_ms",
     "memory.sent_ms",
     "memory.snapshots",
+    "memory.sentiments",
     "person.traits",
     "person.consent",
     "person.voice",

@@ -58,6 +58,7 @@ def _decide(customer: Customer, number: int) -> None:
             memory.sent_ms.append(number)
         case _:
             memory.snapshots = [*memory.snapshots, bytes((number % 256,))][-4:]
+            memory.sentiments = [(START, 0.9)]
 
 
 def _full() -> Customer:

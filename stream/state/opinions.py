@@ -1,0 +1,36 @@
+"""What a customer's feedback says, as of an instant: satisfaction, the trend of ratings, the sentiment of words (MISSION B4)."""
+
+from __future__ import annotations
+
+from stream.state.customer import Customer
+
+RECENT_TEXTS = 5
+"""Texts that the sentiment is the mean of. Fewer: one bad day is an opinion; more: last year's is."""
+LEAST_RATINGS = 4
+"""Ratings before there is a trend: two against two."""
+
+
+class Opinions:
+    """The figures of whoever has a `Customer`."""
+
+    customer: Customer
+
+    @property
+    def last_csat(self) -> int:
+        """The last satisfaction answer, 0 when there is none."""
+        answers = self.customer.person.csat
+        return int(answers[-1].value) if answers else 0
+
+    @property
+    def rating_trend(self) -> float:
+        """Mean of the newer half of the remembered ratings minus that of the older half; 0.0 before `LEAST_RATINGS`. Of an odd
+        number the middle one is in neither."""
+        ratings = [answer.value for answer in self.customer.person.ratings]
+        half = len(ratings) // 2
+        return (sum(ratings[-half:]) - sum(ratings[:half])) / half if len(ratings) >= LEAST_RATINGS else 0.0
+
+    @property
+    def sentiment(self) -> float:
+        """Probability that what the customer writes is praise, the mean of the newest `RECENT_TEXTS`; −1.0 when nothing is known."""
+        found = [praise for _, praise in self.customer.memory.sentiments[-RECENT_TEXTS:]]
+        return sum(found) / len(found) if found else -1.0
