@@ -491,18 +491,16 @@ MODEL = [
         decimals=3,
     ),
     stat(
-        "Brier score",
-        "max(winback_model_brier)",
-        "none",
-        "Mean squared error of the scores: 0 is perfect, 0.25 is saying 50 % to everyone.",
-        thresholds=((None, "green"), (0.2, "yellow"), (0.25, "red")),
-        decimals=3,
-    ),
-    stat(
         "Labels learnt from",
         "max(winback_model_labels)",
         "short",
         "Matured labels behind the model: each was scored before it was learnt.",
+    ),
+    stat(
+        "Drifts so far",
+        "max(winback_model_drifts)",
+        "short",
+        "How often its scores became worse than chance allows: the shop had changed, so it forgot faster and learnt anew.",
     ),
     lines(
         "Does it rank customers rightly?",

@@ -121,6 +121,7 @@ def _epoch_figures(value: bytes) -> tuple[int, ModelQuality | None]:
     return epoch.day, ModelQuality(
         day=epoch.day,
         labels=model.labels,
+        drifts=model.drifts,
         abstained=bool(model.abstained),
         auc=quality.auc,
         brier=quality.brier,

@@ -63,6 +63,8 @@ class ModelQuality(msgspec.Struct, frozen=True):
     brier: float | None = None
     calibration_error: float | None = None
     lift_quality: float | None = None
+    drifts: int = 0
+    """How often the shop has changed under the model."""
 
 
 class Programme(msgspec.Struct, frozen=True):
@@ -263,6 +265,7 @@ class Metrics(Collector):
             "winback_model_calibration_error": quality.calibration_error,
             "winback_model_lift_quality": quality.lift_quality,
             "winback_model_labels": quality.labels,
+            "winback_model_drifts": quality.drifts,
             "winback_model_abstained": quality.abstained,
             "winback_model_timestamp_seconds": quality.day * _DAY_SECONDS,
         }

@@ -35,6 +35,10 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
     quality: Quality
     abstained: str
     river_version: str
+    drifts: int = 0
+    """How often the shop has changed under the model so far; see `stream.churn.drift`."""
+    judged_since_drift: int = 0
+    """Scores judged since the latest of these was noticed, 0 without one."""
 
     def fits(self, horizon_days: int) -> bool:
         """May this model score vectors of this version of Winback? Not if its features or its horizon are others."""

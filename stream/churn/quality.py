@@ -53,6 +53,11 @@ class Prequential:
         self._pairs.append((float(np.float32(score)), churned))
         self._measured = None
 
+    @property
+    def window(self) -> tuple[list[float], list[bool]]:
+        """Scores and labels, oldest first."""
+        return [score for score, _ in self._pairs], [churned for _, churned in self._pairs]
+
     def measure(self) -> Quality:
         """The figures over the window."""
         if self._measured is None:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.churn.drift import latest_change
 from stream.churn.examples import Example, unpack
 from stream.churn.features import COLUMNS, FEATURES, LAYOUT, NAMES
 from stream.churn.model import FrozenModel
@@ -43,6 +44,9 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     learnt_day: int
     scores: bytes
     outcomes: bytes
+    judged: int = 0
+    drifted_at: int = 0
+    drifts: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -85,6 +89,11 @@ class Trainer:
         """Labels learnt."""
         self.churned = 0
         """How many of them were "churned"."""
+        self._judged = 0
+        self._drifted_at = 0
+        """How many scores had been judged when the latest drift began that the model was loosened for."""
+        self.drifts = 0
+        """How often the shop has changed under the model."""
 
     def learn(self, examples: Iterable[Example]) -> None:
         """Learns a day's examples, in canonical order whatever the order they come in.
@@ -102,10 +111,12 @@ class Trainer:
             vector = unpack(example.values)
             if example.score >= 0.0:
                 self._quality.add(example.score, example.churned)
+                self._judged += 1
             self._learner.learn(vector, example.churned)
             self._moments.learn(vector)
             self.labels += 1
             self.churned += example.churned
+        self._look_for_drift()
 
     def freeze(self, day: int) -> FrozenModel:
         """The version that holds from the start of UTC day ``day``."""
@@ -128,6 +139,8 @@ class Trainer:
             quality=self._quality.measure(),
             abstained=self.abstains(),
             river_version=river_version(),
+            drifts=self.drifts,
+            judged_since_drift=self._judged - self._drifted_at if self.drifts else 0,
         )
 
     def abstains(self) -> str:
@@ -163,6 +176,9 @@ class Trainer:
                 learnt_day=self._learnt_day,
                 scores=scores,
                 outcomes=outcomes,
+                judged=self._judged,
+                drifted_at=self._drifted_at,
+                drifts=self.drifts,
             )
         )
 
@@ -188,8 +204,20 @@ class Trainer:
         self._moments.variances = np.array(saved.variances)
         self._quality = Prequential.from_bytes(saved.scores, saved.outcomes)
         self.labels, self.churned, self._learnt_day = saved.labels, saved.churned, saved.learnt_day
+        self._judged, self._drifted_at, self.drifts = saved.judged, saved.drifted_at, saved.drifts
 
     # -- inside
+
+    def _look_for_drift(self) -> None:
+        """Loosens the model once for each drift. Before it is trusted there is nothing to drift from."""
+        if self.abstains():
+            return
+        change = latest_change(*self._quality.window)
+        # The same change is found again as long as the window holds it, a little earlier or later.
+        if change is not None and change.is_drift and self._judged - change.ago > self._drifted_at:
+            self._learner.loosen()
+            self._drifted_at = self._judged
+            self.drifts += 1
 
     @property
     def _learner(self) -> Learner:
@@ -205,8 +233,8 @@ class Trainer:
         self._moments = _Moments()
         self._quality = Prequential()
         self._learnt_day = 0
-        self.labels = 0
-        self.churned = 0
+        self.labels = self.churned = 0
+        self._judged = self._drifted_at = self.drifts = 0
 
     def _mismatch(self, saved: Checkpoint) -> str:
         if saved.river_version != river_version():

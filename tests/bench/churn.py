@@ -1,9 +1,9 @@
-"""Churn quality on CDNOW against batch baselines, in one run.
+"""Churn quality on real shops against batch baselines, in one run: CDNOW (90 days) and Ta-Feng (a grocery, 30 days).
 
 Ours is what `winback replay --score-at` gives with default settings: an online model that has seen only labels matured
 by the cut-off, once each. The baselines are fitted in batch at the cut-off minus the horizon and tested at the cut-off.
 Known: customers with an order of any worth before the cut-off T whom Winback knows as buyers; churned: no order within
-[T, T + 90 days). ``ahead_of_best`` is the AUC difference to the best baseline with a 95 % paired bootstrap interval.
+[T, T + horizon). ``ahead_of_best`` is the AUC difference to the best baseline with a 95 % paired bootstrap interval.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import json as json_module
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -24,60 +24,77 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stream.churn.quality import auc, measure
+from stream.churn.quality import auc, calibration_error, measure
 from stream.config import make_settings
 from stream.datasets import cdnow_events
 from stream.events.instants import day_of, parse_ms
 from stream.replay import Replay
 from stream.rules.loader import load_rules
+from tests.bench import _ta_feng
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Orders = dict[str, list[tuple[int, float]]]
 """Customer → (UTC day, worth), ascending."""
 
-HORIZON_DAYS = 90
-CUT_OFFS = ("1997-10-01", "1998-01-01", "1998-04-01")
+
+class Shop(NamedTuple):
+    """Whose orders, how far ahead it is predicted, and when."""
+
+    events: Callable[[], Iterable[dict[str, Any]]]
+    currency: str
+    horizon_days: int
+    cut_offs: tuple[str, ...]
+
+
+SHOPS = {
+    "cdnow": Shop(cdnow_events, "USD", 90, ("1997-10-01", "1998-01-01", "1998-04-01")),
+    "ta_feng": Shop(_ta_feng.events, "TWD", 30, ("2001-01-30",)),
+}
 ROUNDS = 500
 """Bootstrap rounds. Fewer: the interval wobbles; more: takes longer than the rest."""
 
 
 def main(json: bool) -> None:
-    """Prints the table, or the same as JSON."""
+    """Prints the tables, or the same as JSON."""
     warnings.filterwarnings("ignore", category=FutureWarning)
-    table = {"cdnow": cdnow()}
+    tables = {name: measured(shop) for name, shop in SHOPS.items()}
     if json:
-        print(json_module.dumps(table))
+        print(json_module.dumps(tables))
         return
-    columns = ("recency", "batch_rfm", "batch_logistic", "gradient_boosting", "bgnbd")
-    print(f"CDNOW, ROC AUC of 'no order within {HORIZON_DAYS} days'")
-    print(f"{'cut-off':<12}{'n':>7}{'ours':>8}" + "".join(f"{c:>19}" for c in columns) + f"{'ahead of best':>28}")
-    for cut_off, row in table["cdnow"].items():
-        low, high = row["ahead_of_best"]["interval"]
-        ahead = f"{row['ahead_of_best']['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
-        figures = "".join(f"{row[c]:>19.4f}" for c in columns)
-        print(f"{cut_off:<12}{row['n']:>7}{row['ours']:>8.4f}{figures}{ahead:>28}")
-    print("\nours:" + f"{'Brier':>14}{'calibration':>14}{'lift quality':>14}")
-    for cut_off, row in table["cdnow"].items():
-        print(f"{cut_off:<10}{row['brier']:>9.4f}{row['ece']:>14.4f}{row['lift_quality']:>14.4f}")
+    for name, table in tables.items():
+        print(f"{name}: ROC AUC of 'no order within {SHOPS[name].horizon_days} days'")
+        print(f"{'cut-off':<12}{'n':>7}{'ours':>8}" + "".join(f"{c:>19}" for c in BASELINES) + f"{'ahead of best':>28}")
+        for cut_off, row in table.items():
+            low, high = row["ahead_of_best"]["interval"]
+            ahead = f"{row['ahead_of_best']['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+            figures = "".join(f"{row[c]:>19.4f}" for c in BASELINES)
+            print(f"{cut_off:<12}{row['n']:>7}{row['ours']:>8.4f}{figures}{ahead:>28}")
+        print(f"{'ours':<12}{'Brier':>12}{'calibration':>14}{'by chance':>12}{'lift quality':>14}{'churned':>10}")
+        for cut_off, row in table.items():
+            print(
+                f"{cut_off:<12}{row['brier']:>12.4f}{row['ece']:>14.4f}{row['ece_by_chance']:>12.4f}"
+                f"{row['lift_quality']:>14.4f}{row['churned']:>10.1%}"
+            )
+        print()
 
 
-def cdnow() -> dict[str, dict[str, Any]]:
-    """All figures by cut-off."""
-    events = list(cdnow_events())
+def measured(shop: Shop) -> dict[str, dict[str, Any]]:
+    """All figures of a shop by cut-off."""
+    events = list(shop.events())
     orders: Orders = {}
     for event in events:
         day = day_of(parse_ms(event["timestamp"]))
         orders.setdefault(event["userId"], []).append((day, event["properties"]["revenue"]))
-    scored = scores_by_replay(events)
+    scored = scores_by_replay(events, shop)
     table: dict[str, dict[str, Any]] = {}
-    for cut_off in CUT_OFFS:
+    for cut_off in shop.cut_offs:
         day = day_of(parse_ms(cut_off))
         rows = scored[cut_off]
         customers = sorted(rows)
         ours = np.array([rows[customer] for customer in customers])
-        churned = _churned(orders, customers, day)
-        found = {name: score(orders, customers, day) for name, score in BASELINES.items()}
+        churned = _churned(orders, customers, day, shop.horizon_days)
+        found = {name: score(orders, customers, day, shop.horizon_days) for name, score in BASELINES.items()}
         areas = {name: auc(scores, churned) for name, scores in found.items()}
         best = max(areas, key=lambda name: areas[name])
         quality = measure(ours, churned)
@@ -85,22 +102,24 @@ def cdnow() -> dict[str, dict[str, Any]]:
             "ours": quality.auc,
             **areas,
             "n": len(customers),
+            "churned": float(churned.mean()),
             "brier": quality.brier,
             "ece": quality.calibration_error,
+            "ece_by_chance": _ece_by_chance(ours),
             "lift_quality": quality.lift_quality,
             "ahead_of_best": {"baseline": best, **_bootstrap(ours, found[best], churned)},
         }
     return table
 
 
-def scores_by_replay(events: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def scores_by_replay(events: list[dict[str, Any]], shop: Shop) -> dict[str, dict[str, float]]:
     """Cut-off → customer → P(churn), out of the shipped replay with default settings."""
-    settings = make_settings(churn_horizon_days=HORIZON_DAYS)
-    cut_offs = [parse_ms(cut_off) for cut_off in CUT_OFFS]
+    settings = make_settings(churn_horizon_days=shop.horizon_days, currency=shop.currency)
+    cut_offs = [parse_ms(cut_off) for cut_off in shop.cut_offs]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cdnow.jsonl"
+        path = Path(folder) / "events.jsonl"
         path.write_bytes(b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in events))
-        found: dict[str, dict[str, float]] = {cut_off: {} for cut_off in CUT_OFFS}
+        found: dict[str, dict[str, float]] = {cut_off: {} for cut_off in shop.cut_offs}
         with Replay(settings, load_rules(), until_ms=max(cut_offs), score_at_ms=cut_offs) as replay:
             replay.run([path])
             for row in replay.scores():
@@ -108,26 +127,33 @@ def scores_by_replay(events: list[dict[str, Any]]) -> dict[str, dict[str, float]
     return found
 
 
+def _ece_by_chance(scores: Floats) -> float:
+    """Mean calibration error of outcomes that are drawn with exactly these probabilities: what sampling alone makes of it."""
+    draw = np.random.default_rng(1)
+    errors = [calibration_error(scores, draw.random(len(scores)) < scores) for _ in range(ROUNDS // 5)]
+    return float(np.mean(errors))
+
+
 # -- baselines: the churn scores (higher: likelier gone) of customers at a day, learnt from what was known before it
 
 
-def _recency(orders: Orders, customers: list[str], day: int) -> Floats:
+def _recency(orders: Orders, customers: list[str], day: int, horizon_days: int) -> Floats:
     return _figures(orders, customers, day)[:, 0]
 
 
-def _batch(columns: slice, make: Callable[[], Any]) -> Callable[[Orders, list[str], int], Floats]:
-    def score(orders: Orders, customers: list[str], day: int) -> Floats:
-        past = day - HORIZON_DAYS
+def _batch(columns: slice, make: Callable[[], Any]) -> Callable[[Orders, list[str], int, int], Floats]:
+    def score(orders: Orders, customers: list[str], day: int, horizon_days: int) -> Floats:
+        past = day - horizon_days
         known = [customer for customer, bought in orders.items() if bought[0][0] < past]
         model = make()
-        model.fit(_figures(orders, known, past)[:, columns], _churned(orders, known, past))
+        model.fit(_figures(orders, known, past)[:, columns], _churned(orders, known, past, horizon_days))
         told: Floats = model.predict_proba(_figures(orders, customers, day)[:, columns])[:, 1]
         return told
 
     return score
 
 
-def _bgnbd(orders: Orders, customers: list[str], day: int) -> Floats:
+def _bgnbd(orders: Orders, customers: list[str], day: int, horizon_days: int) -> Floats:
     """Expected purchases in the horizon (Fader, Hardie, Lee 2005), in weeks; never P(alive): 1 for one-time buyers."""
     rows = []
     for customer in customers:
@@ -136,7 +162,7 @@ def _bgnbd(orders: Orders, customers: list[str], day: int) -> Floats:
     frequency, recency, age = np.array(rows, dtype=np.float64).T
     model = BetaGeoFitter(penalizer_coef=0.0)
     model.fit(frequency, recency, age)
-    expected = model.conditional_expected_number_of_purchases_up_to_time(HORIZON_DAYS / 7, frequency, recency, age)
+    expected = model.conditional_expected_number_of_purchases_up_to_time(horizon_days / 7, frequency, recency, age)
     return -np.asarray(expected, dtype=np.float64)
 
 
@@ -148,7 +174,7 @@ def _boosting() -> Any:
     return HistGradientBoostingClassifier(max_iter=100, learning_rate=0.05, max_leaf_nodes=8, random_state=1)
 
 
-BASELINES: dict[str, Callable[[Orders, list[str], int], Floats]] = {
+BASELINES: dict[str, Callable[[Orders, list[str], int, int], Floats]] = {
     "recency": _recency,
     "batch_rfm": _batch(slice(0, 3), _logistic),
     "batch_logistic": _batch(slice(0, 12), _logistic),
@@ -174,8 +200,8 @@ def _figures(orders: Orders, customers: list[str], day: int) -> Floats:
     return np.array(rows, dtype=np.float64)
 
 
-def _churned(orders: Orders, customers: list[str], day: int) -> Bools:
-    until = day + HORIZON_DAYS
+def _churned(orders: Orders, customers: list[str], day: int, horizon_days: int) -> Bools:
+    until = day + horizon_days
     return np.array([not any(day <= at < until for at, _ in orders[customer]) for customer in customers])
 
 
