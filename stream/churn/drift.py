@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 DELTA = 1e-4
 """Chance of a false alarm, per look. Larger: the model forgets for nothing; smaller: a real change is noticed some hundred
 labels later."""
-LEAST_RISE = 0.01
+LEAST_RISE = 0.02
 """How much the mean squared error must rise by to be worth forgetting for. Smaller: seasons, which come and go by themselves, count;
 larger: only a catastrophe does."""
 

@@ -51,6 +51,8 @@ SHOPS = {
     "cdnow": Shop(cdnow_events, "USD", 90, ("1997-10-01", "1998-01-01", "1998-04-01")),
     "ta_feng": Shop(_ta_feng.events, "TWD", 30, ("2001-01-30",)),
 }
+LEAD_DAYS = 15
+"""How long before the lapse a warning is wanted (MISSION D1)."""
 ROUNDS = 500
 """Bootstrap rounds. Fewer: the interval wobbles; more: takes longer than the rest."""
 
@@ -58,9 +60,10 @@ ROUNDS = 500
 def main(json: bool) -> None:
     """Prints the tables, or the same as JSON."""
     warnings.filterwarnings("ignore", category=FutureWarning)
-    tables = {name: measured(shop) for name, shop in SHOPS.items()}
+    leads: dict[str, dict[str, float]] = {}
+    tables = {name: measured(shop, leads.setdefault(name, {})) for name, shop in SHOPS.items()}
     if json:
-        print(json_module.dumps(tables))
+        print(json_module.dumps({**tables, "lead_days": leads}))
         return
     for name, table in tables.items():
         print(f"{name}: ROC AUC of 'no order within {SHOPS[name].horizon_days} days'")
@@ -76,17 +79,23 @@ def main(json: bool) -> None:
                 f"{cut_off:<12}{row['brier']:>12.4f}{row['ece']:>14.4f}{row['ece_by_chance']:>12.4f}"
                 f"{row['lift_quality']:>14.4f}{row['churned']:>10.1%}"
             )
+        told = leads[name]
+        if told["alerts"]:
+            print(
+                f"alerts: {told['alerts']:,}; days before the silence is as long as the horizon: median {told['p50']:.0f}, one in ten "
+                f"under {told['p10']:.0f}, {told['at_least_15']:.0%} at least {LEAD_DAYS}"
+            )
         print()
 
 
-def measured(shop: Shop) -> dict[str, dict[str, Any]]:
-    """All figures of a shop by cut-off."""
+def measured(shop: Shop, lead_days: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """All figures of a shop by cut-off; fills in how long before the lapse its alerts came."""
     events = list(shop.events())
     orders: Orders = {}
     for event in events:
         day = day_of(parse_ms(event["timestamp"]))
         orders.setdefault(event["userId"], []).append((day, event["properties"]["revenue"]))
-    scored = scores_by_replay(events, shop)
+    scored = scores_by_replay(events, shop, lead_days)
     table: dict[str, dict[str, Any]] = {}
     for cut_off in shop.cut_offs:
         day = day_of(parse_ms(cut_off))
@@ -112,7 +121,9 @@ def measured(shop: Shop) -> dict[str, dict[str, Any]]:
     return table
 
 
-def scores_by_replay(events: list[dict[str, Any]], shop: Shop) -> dict[str, dict[str, float]]:
+def scores_by_replay(
+    events: list[dict[str, Any]], shop: Shop, lead_days: dict[str, float]
+) -> dict[str, dict[str, float]]:
     """Cut-off → customer → P(churn), out of the shipped replay with default settings."""
     settings = make_settings(churn_horizon_days=shop.horizon_days, currency=shop.currency)
     cut_offs = [parse_ms(cut_off) for cut_off in shop.cut_offs]
@@ -124,6 +135,12 @@ def scores_by_replay(events: list[dict[str, Any]], shop: Shop) -> dict[str, dict
             replay.run([path])
             for row in replay.scores():
                 found[row["as_of"][:10]][row["customer_id"]] = row["churn_probability"]
+            alerts = [orjson.loads(row) for row in replay.rows("alerts")]
+    leads = [shop.horizon_days - alert["state"]["recency_days"] for alert in alerts]
+    lead_days["alerts"] = len(leads)
+    if leads:
+        lead_days |= dict(zip(("p10", "p50", "p90"), np.percentile(leads, (10, 50, 90)).tolist(), strict=True))
+        lead_days["at_least_15"] = float(np.mean([lead >= LEAD_DAYS for lead in leads]))
     return found
 
 
