@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("backtest:backtest", "Compare two sets of rules over the same history: what would have changed."),
     "customer": ("customer:customer", "Look a customer up on a running worker."),
     "product": ("product:product", "Look a product up: what goes with it, what is bought next."),
+    "model": ("model:model", "Show what the churn model has learnt, and what it goes by."),
     "explain": ("explain:explain", "Tell why an action went out, or didn't."),
     "report": ("report:report", "Show what rules change, against those who were left alone."),
     "redrive": ("redrive:redrive", "Send mended dead letters back to where they came from."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from stream.adapters.broker import EmbeddedBroker
 from stream.app import WinbackApp
+from stream.churn.features import FEATURES
+from stream.commands.model import told as told_of
 from stream.commands.produce import send_file
 from stream.events.instants import DAY_MS, parse_ms
 from stream.experiments.published import newest
@@ -70,6 +74,15 @@ def test_every_day_arrives_on_its_topic_and_on_metrics(broker: EmbeddedBroker, t
     with Replay(settings, load_rules(settings.rules_dir), until_ms=UNTIL_MS) as run:
         run.run([file])
         replayed = {name: list(map(orjson.loads, run.rows(name))) for name in DAILY}
+
+    command = [sys.executable, "-m", "stream", "model", "--broker", settings.broker, "--app-id", settings.app_id]
+    model = subprocess.run([*command, "--json"], capture_output=True, check=True, text=True).stdout
+    in_use = decode_epoch(epoch).model
+    assert in_use is not None
+    assert told_of(in_use) == orjson.loads(model)
+    page = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert f"Learnt from {in_use.labels:,} labels" in page
+    assert all(feature.name in page for feature in FEATURES)
 
     for name in DAILY:
         assert replayed[name]
