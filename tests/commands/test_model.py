@@ -33,7 +33,7 @@ def test_what_moves_scores_most_comes_first() -> None:
 
 def test_a_young_model_says_that_it_abstains() -> None:
     """And of figures that aren't known yet, that they aren't."""
-    console = Console(width=80, record=True, file=StringIO())
+    console = Console(width=120, record=True, file=StringIO())
     console.print(shown(told(msgspec.structs.replace(Trainer(Settings()).freeze(20_000), drifts=3))))
     page = console.export_text()
 
