@@ -520,6 +520,13 @@ MODEL = [
         line=True,
     ),
     lines(
+        "Who behaves like no person?",
+        "cps",
+        "Customers found at a visit to be suspects, by reason; they are left out of thresholds and training until they are cleared.",
+        ("{{reason}}", rate_or_none("winback_suspects_total", "reason")),
+        stacked=True,
+    ),
+    lines(
         "Do labels keep coming?",
         "cps",
         "Labels that matured, by outcome. None for a day: no day was closed, or snapshots stopped.",

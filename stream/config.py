@@ -122,6 +122,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tier_margin: Annotated[
         float, Help("so close to a border of ranks a customer stays in the tier they were in", "share")
     ] = 0.02
+    # -- quality of what comes in
+    suspects: Annotated[
+        Literal["watch", "off"],
+        Help("look for customers who are no persons, and leave them out of thresholds and training"),
+    ] = "watch"
     # -- feedback
     sentiment_texts_per_day: Annotated[
         int,

@@ -224,6 +224,14 @@ VIEW: dict[str, tuple[str, str]] = {
     "cart": ("pieces, minor units", "what lies in the cart, and its worth by the last prices sent"),
     "last_nps": ("0–10", "latest answer, `null` without one"),
     "last_rating": ("0–5", "latest product rating, `null` without one"),
+    "suspect": (
+        "`orders`, `pace`, `clockwork`, `returns`",
+        "why the customer is suspected to be no person, and left out of thresholds and training; null when they aren't",
+    ),
+    "imputed": (
+        "figure → number",
+        "means of the tier for `nps`, `csat`, `rating`, `cycle_days` where the customer's own is missing",
+    ),
     "last_csat": ("1–5", "the latest satisfaction answer; null when there is none"),
     "rating_trend": (
         "stars",

@@ -27,6 +27,7 @@ class Telemetry(msgspec.Struct):
     alerts: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (alert kind,)
     tier_changes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (from, to)
     labels: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (outcome,): bought, churned
+    suspects: Counter[tuple[str]] = msgspec.field(default_factory=Counter)  # (reason,), or cleared
     customers_by_tier: Counter[str] = msgspec.field(default_factory=Counter)  # change: +1 entered, −1 left
     class_changes: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)  # (scheme, from, to)
     customers_by_class: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (scheme, class): change

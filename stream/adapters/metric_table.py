@@ -130,6 +130,9 @@ METRICS: tuple[Metric, ...] = (
     _gauge("winback_model_drifts", "", "How often the shop has changed under the model, which then forgot faster."),
     _gauge("winback_model_abstained", "", "1 while the model has too few labels to alert anyone, else 0."),
     _gauge("winback_model_timestamp_seconds", "", "Start of the UTC day of the model in use, as Unix time."),
+    _counter(
+        "winback_suspects_total", "reason", "Customers found to behave like no person, or like one again (cleared)."
+    ),
     _gauge("winback_epoch_timestamp_seconds", "", "Start of the UTC day of the thresholds in use, as Unix time."),
     _gauge(
         "winback_epoch_lag_seconds", "", "How far the thresholds in use are behind the clock's day; 0 when current."

@@ -360,6 +360,7 @@ _COUNTERS = (
     ("winback_tier_changes_total", "tier_changes"),
     ("winback_class_changes_total", "class_changes"),
     ("winback_labels_total", "labels"),
+    ("winback_suspects_total", "suspects"),
 )
 """Metric and the field of `Telemetry` that it adds up; the field's keys are the metric's labels."""
 

@@ -23,6 +23,7 @@ from stream.feedback.sentiment import Sentiment
 from stream.processor.epochs import (
     DayClosed,
     Epoch,
+    Figures,
     Tallies,
     contribution_message,
     decode_epoch,
@@ -201,6 +202,10 @@ class Player:
         baskets = self._twins.baskets.taken
         waits[0] += orders_in_days(baskets, self._number, open_day)
         baskets.clear()
+        sums = self._twins.quality.sums
+        if sums:
+            waits[0].append(contribution_message(Figures(partition=self._number, day=open_day, sums=sums)))
+            sums.clear()
         texts = self._twins.hearing.heard
         waits[0] += texts_in_days(texts, self._number, open_day)
         texts.clear()
@@ -229,6 +234,7 @@ class Player:
             self._epoch_day = epoch.day
             twins.census.follow(epoch.thresholds)
             twins.baskets.admitted, associations = epoch.orders_admitted, Associations(epoch.products)
+            twins.quality.usual, twins.quality.means = epoch.usual, epoch.means
             twins.hearing.sentiment = Sentiment(epoch.sentiment)
             for each in twins.versions:
                 each.engine.associations = associations

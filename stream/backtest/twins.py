@@ -38,6 +38,7 @@ from stream.outcome import Outcome
 from stream.processor.census import Census
 from stream.processor.deadlines import Deadlines
 from stream.processor.scoring import Scorer
+from stream.processor.watch import Watch
 from stream.products.basket import Baskets
 from stream.rules.occasions import decided_until_ms
 from stream.rules.rule import RuleSet
@@ -113,6 +114,7 @@ class Twins:
         self._settings = settings
         self.census = _Quiet(settings)
         self.scorer = Scorer(settings)
+        self.quality = Watch(settings)
         self.hearing = Hearing(settings.sentiment_texts_per_day)
         self.baskets = Baskets(settings.product_orders_per_day)
         self.versions = [_Version(settings, each, recorder) for each, recorder in zip(rules, recorders, strict=True)]
@@ -132,12 +134,8 @@ class Twins:
                 life.purchases, life.settled = None, False
             return applied in _REPEATED
         self.versions[0].recorder.counts["events"] += 1
-        if is_purchase and self.baskets.is_on and applied is _CHANGED and kind is Purchase and event.lines:  # type: ignore[attr-defined]
-            self.baskets.add(event, digest64(event.message_id), facts.messages.baskets)  # type: ignore[arg-type]
-        if self.hearing.is_on and applied is _CHANGED and kind is Reviewed and event.text:  # type: ignore[attr-defined]
-            self.hearing.hear(event, digest64(event.message_id), facts.memory)  # type: ignore[arg-type]
-            for own in life.own:
-                own.customer.memory.sentiments = facts.memory.sentiments
+        if applied is _CHANGED and not facts.memory.suspect:
+            self._learn_from(life, event)
         profile: Profile | None = None
         memory, crossed = facts.memory, False
         if moves_orders or not memory.is_counted:
@@ -206,9 +204,24 @@ class Twins:
 
     # -- inside
 
+    def _learn_from(self, life: Life, event: Event) -> None:
+        """What a new event teaches of products and words."""
+        facts = life.facts
+        if type(event) is Purchase:
+            if self.baskets.is_on and event.lines:
+                self.baskets.add(event, digest64(event.message_id), facts.messages.baskets)
+        elif type(event) is Reviewed and self.hearing.is_on and event.text:
+            self.hearing.hear(event, digest64(event.message_id), facts.memory)
+            for own in life.own:
+                own.customer.memory.sentiments = facts.memory.sentiments
+
     def _profile(self, life: Life, as_of_ms: int) -> Profile:
         census = self.census
-        return Profile(life.id, life.facts, as_of_ms, life.bought, census.judge, census.outlook)
+        profile = Profile(life.id, life.facts, as_of_ms, life.bought, census.judge, census.outlook)
+        profile.stand_ins = self.quality.stand_ins
+        profile.shop_zone = self._settings.time_zone
+        profile.category_name = self.versions[0].engine.associations.category
+        return profile
 
     def _case(self, profile: Profile, own: Own) -> Case:
         """The customer as a version sees it: what has been read of the profile needn't be read again."""
@@ -229,7 +242,13 @@ class Twins:
         memory = profile.customer.memory
         before = memory.population
         now = self.census.count(
-            profile.customer_id, before, profile.purchases, profile.standing, profile.as_of_ms, self._nobody
+            profile.customer_id,
+            before,
+            profile.purchases,
+            profile.standing,
+            profile.as_of_ms,
+            self._nobody,
+            memory.suspect,
         )
         if now is not before:
             memory.population = now
@@ -241,7 +260,13 @@ class Twins:
         while (grid_ms := deadlines.grid_ms(purchases, memory, life.hash)) <= now_ms:
             at = profile if grid_ms == now_ms else self._profile(life, grid_ms)
             memory.grid_ms = grid_ms
+            before = len(self.scorer.matured)
+            self.quality.look(at, memory, grid_ms, self._nobody)
             self.scorer.visit(at, memory, grid_ms)
+            if memory.suspect:
+                del self.scorer.matured[before:]
+            for own in life.own:
+                own.customer.memory.suspect = memory.suspect
         if visited_ms != memory.grid_ms or deadlines.review_ms(purchases, memory, life.hash) <= now_ms:
             memory.reviewed_ms = now_ms
             self._count(profile)

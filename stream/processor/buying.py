@@ -97,7 +97,7 @@ class Buying:
         )
         if applied is not _CHANGED or book.figures.last_ms != time_ms:
             return None
-        if event.lines and self._work.baskets.is_on:
+        if event.lines and self._work.baskets.is_on and not memory.suspect:
             self._work.baskets.add(event, message, record.baskets)
         body = crc32(_encode(_content(event)), _seed) or 1
         messages.append(
@@ -146,5 +146,5 @@ class Buying:
         census, before = self._work.census, memory.population
         last_nps = last_nps_in(record.voice) if self._is_ranked else -1
         standing = census.standing(purchases, day, before, customer_hash, last_nps, day - own_day)
-        memory.population = census.count(customer_id, before, purchases, standing, as_of_ms, out)
+        memory.population = census.count(customer_id, before, purchases, standing, as_of_ms, out, memory.suspect)
         return closed(record), 0 if due_ms == NEVER_MS else due_ms

@@ -114,8 +114,12 @@ class Census:
         standing: Standing,
         as_of_ms: int,
         out: Outcome,
+        suspect: str = "",
     ) -> Population:
-        """What the customer contributes from now on, instead of ``before``; tells of changed tiers, segments and classes."""
+        """What the customer contributes from now on, instead of ``before``; tells of changed tiers, segments and classes.
+
+        A suspect is in a tier and a segment as everybody, and in nothing that thresholds and ranks are made of.
+        """
         day = as_of_ms // DAY_MS
         last_ms = purchases.last_ms
         year = purchases.year(day)
@@ -129,6 +133,8 @@ class Census:
             standing.cell,
             standing.classes,
         )
+        if suspect:
+            now = Population(now.last_day, 0, 0, 0.0, now.tier, now.segment, 0, now.classes)
         if before is None:
             self.histograms.count(now, +1)
         elif now == before:

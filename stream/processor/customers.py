@@ -39,6 +39,7 @@ from stream.processor.census import Census
 from stream.processor.deadlines import Deadlines
 from stream.processor.residents import UNKNOWN_MS, Resident
 from stream.processor.scoring import Scorer
+from stream.processor.watch import Watch
 from stream.products.basket import Baskets
 from stream.rules.occasions import decided_until_ms
 from stream.rules.rule import RuleSet
@@ -83,6 +84,7 @@ class CustomerWork:
         self.history_released_ms = 0
         self.scorer = Scorer(settings)
         self.looking = Looking(settings)
+        self.quality = Watch(settings)
         self.hearing = Hearing(settings.sentiment_texts_per_day)
         self.baskets = Baskets(settings.product_orders_per_day)
         self._settings = settings
@@ -115,6 +117,7 @@ class CustomerWork:
         """The customer as of an instant, with tier, segment and scores."""
         census = self.census
         profile = Profile(resident.id, resident.customer, as_of_ms, resident.bought, census.judge, census.outlook)
+        profile.stand_ins = self.quality.stand_ins
         profile.shop_zone, profile.category_name = self._settings.time_zone, self.engine.associations.category
         return profile
 
@@ -151,9 +154,16 @@ class CustomerWork:
         elif not memory.is_counted:
             profile = self.profile(resident, as_of_ms)
             self._count(profile, out)
-        if is_purchase and self.baskets.is_on and applied is _CHANGED and type(event) is Purchase and event.lines:
+        if (
+            is_purchase
+            and self.baskets.is_on
+            and not memory.suspect
+            and applied is _CHANGED
+            and type(event) is Purchase
+            and event.lines
+        ):
             self.baskets.add(event, digest64(event.message_id), customer.messages.baskets)
-        if self.hearing.is_on and applied is _CHANGED and type(event) is Reviewed and event.text:
+        if self.hearing.is_on and not memory.suspect and applied is _CHANGED and type(event) is Reviewed and event.text:
             self.hearing.hear(event, digest64(event.message_id), memory)
         if event.backfill:
             memory.history_until_ms = max(memory.history_until_ms, now_ms)
@@ -260,7 +270,10 @@ class CustomerWork:
             at = profile if grid_ms == profile.as_of_ms else self.profile(resident, grid_ms)
             memory.grid_ms = grid_ms
             before = len(self.scorer.matured)
+            self.quality.look(at, memory, grid_ms, out)
             self.scorer.visit(at, memory, grid_ms)
+            if memory.suspect:
+                del self.scorer.matured[before:]
             self.looking.look(resident.customer, at.purchases, grid_ms)
             for example in self.scorer.matured[before:]:
                 out.telemetry.labels[("churned" if example.churned else "bought",)] += 1
@@ -331,7 +344,8 @@ class CustomerWork:
         """Brings the customer's share of the population up to date, and tells of a changed tier or segment."""
         memory = profile.customer.memory
         before = memory.population
-        now = self.census.count(profile.customer_id, before, profile.purchases, profile.standing, profile.as_of_ms, out)
+        purchases, standing = profile.purchases, profile.standing
+        now = self.census.count(profile.customer_id, before, purchases, standing, profile.as_of_ms, out, memory.suspect)
         if now is not before:
             memory.population = now
 

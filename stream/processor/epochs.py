@@ -32,6 +32,8 @@ from stream.outcome import Outcome
 from stream.processor.ranks import weights_of
 from stream.products.basket import ALL, Basket
 from stream.products.learner import Learner
+from stream.quality.means import Means, Sums, faded, merged_sums, take
+from stream.quality.suspicion import Usual, usual
 from stream.segments.population import Histograms, Thresholds, thresholds
 
 
@@ -83,7 +85,15 @@ class Said(msgspec.Struct, tag=True, kw_only=True):
     texts: list[Heard]
 
 
-Contribution = Examples | Tallies | Looked | Bought | Said | DayClosed
+class Figures(msgspec.Struct, tag=True, kw_only=True):
+    """Sums of customers' own figures at the visits of one partition during a UTC day (not yet complete)."""
+
+    partition: int
+    day: int
+    sums: Sums
+
+
+Contribution = Examples | Tallies | Looked | Bought | Said | Figures | DayClosed
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -108,6 +118,10 @@ class Epoch(msgspec.Struct, kw_only=True):
     """What is known of products, for `stream.products.associations` to open; also the learner's state."""
     orders_admitted: int = ALL
     """See `stream.products.basket.Baskets`."""
+    usual: Usual = Usual()
+    """What is usual in the population, to tell outliers by."""
+    means: Means = {}
+    """Means of tiers, for figures that are missing."""
     sentiment: bytes = b""
     """What is known of words, for `stream.feedback.sentiment` to open; also the learner's state."""
 
@@ -158,6 +172,8 @@ class Coordinator:
         self._weights: Mapping[str, Mapping[str, float]] = {}
         self._stopped: Mapping[str, tuple[int, str]] = {}
         self._bought: dict[int, list[Basket]] = {}
+        self._figures: dict[int, list[Sums]] = {}
+        self._means: Means = {}
         self._said: dict[int, list[Heard]] = {}
         self._words = Words(settings.sentiment_texts_per_day)
         self._products = Learner(settings.product_orders_per_day, settings.product_half_life_days)
@@ -173,6 +189,7 @@ class Coordinator:
         self._heard, self._looks = epoch.heard, {At(*look.at): look.counts for look in epoch.looks}
         self._products.restore(epoch.products)
         self._words.restore(epoch.sentiment)
+        self._means = epoch.means
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
@@ -188,6 +205,8 @@ class Coordinator:
             self._looked.setdefault(contribution.day, []).extend(contribution.looks)
         elif isinstance(contribution, Bought):
             self._bought.setdefault(contribution.day, []).extend(contribution.baskets)
+        elif isinstance(contribution, Figures):
+            self._figures.setdefault(contribution.day, []).append(contribution.sums)
         elif isinstance(contribution, Said):
             self._said.setdefault(contribution.day, []).extend(contribution.texts)
         else:
@@ -206,6 +225,9 @@ class Coordinator:
             self._trainer.learn(sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer)))
         self._products.learn({d: self._bought.pop(d) for d in sorted(self._bought) if d <= day})
         self._words.learn({d: self._said.pop(d) for d in sorted(self._said) if d <= day})
+        self._means = faded(self._means, 0 if self.folded_day is None else day - self.folded_day)
+        for waiting in sorted(d for d in self._figures if d <= day):
+            take(self._means, merged_sums(self._figures.pop(waiting)))
         self.told = tuple(message for d in self._days_until(day) for message in self._tell(d))
         self.folded_day = day
         population = Histograms.merged(closed.histograms for closed in self._closed.values())
@@ -221,6 +243,8 @@ class Coordinator:
             products=self._products.table(),
             orders_admitted=self._products.admitted,
             sentiment=self._words.state(),
+            usual=usual(population.frequencies),
+            means=self._means,
         )
 
     def _days_until(self, day: int) -> Iterable[int]:

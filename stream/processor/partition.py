@@ -35,6 +35,7 @@ from stream.processor.due_index import DueIndex
 from stream.processor.epochs import (
     DayClosed,
     Epoch,
+    Figures,
     Looked,
     Tallies,
     contribution_message,
@@ -230,6 +231,7 @@ class Partition:
         self._work.engine.associations = Associations(epoch.products)
         self._work.baskets.admitted = epoch.orders_admitted
         self._work.hearing.sentiment = Sentiment(epoch.sentiment)
+        self._work.quality.usual, self._work.quality.means = epoch.usual, epoch.means
 
     def adopt_rules(self, rules: RuleSet, *, by_event_time: bool = False) -> None:
         """Decides by these rules from now on: between two steps, so that no step mixes two versions.
@@ -297,6 +299,7 @@ class Partition:
         self._work.looking.looks.clear()
         self._work.baskets.taken.clear()
         self._work.hearing.heard.clear()
+        self._work.quality.sums.clear()
         self._stale.rollback()
         self._waking.rollback()
         self._reload_record()
@@ -625,6 +628,10 @@ class Partition:
         if baskets:
             out.messages.extend(orders_in_days(baskets, self._number, day))
             baskets.clear()
+        sums = self._work.quality.sums
+        if sums:
+            out.messages.append(contribution_message(Figures(partition=self._number, day=day, sums=sums)))
+            sums.clear()
         texts = self._work.hearing.heard
         if texts:
             out.messages.extend(texts_in_days(texts, self._number, day))

@@ -66,6 +66,8 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
         "cart": {"items": cart.items, "value_minor": cart.value_minor},
         "last_nps": last_nps if last_nps >= 0 else None,
         "last_rating": profile.last_rating or None,
+        "suspect": profile.suspect or None,
+        "imputed": dict(profile.imputed),
         "last_csat": profile.last_csat or None,
         "rating_trend": round(profile.rating_trend, 3),
         "sentiment": None

@@ -13,6 +13,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from stream.quality.suspicion import REASONS as SUSPICIONS
 from stream.segments.lifecycle import STAGES
 from stream.segments.named import SEGMENTS
 from stream.segments.shares import CHURN_RISK, LAPSED, SHARE_TIERS
@@ -327,6 +328,28 @@ _ROWS: Final = (
         "that what they write is praise, mean of the last five texts (-1.0: unknown)",
         low=-1,
         high=1,
+    ),
+    _v(
+        "customer.suspect",
+        "string",
+        "",
+        "why the customer is suspected to be no person (empty: they aren't)",
+        among=(*SUSPICIONS, ""),
+    ),
+    _v(
+        "customer.nps_or_mean",
+        "double",
+        "0–10",
+        "latest NPS answer, else the mean of the tier (-1.0: unknown)",
+        low=-1,
+        high=10,
+    ),
+    _v(
+        "customer.rating_or_mean",
+        "double",
+        "1–5",
+        "latest product rating, else the mean of the tier (0.0: unknown)",
+        high=5,
     ),
     _v("customer.open_complaints", "int", "complaints", "complaints not yet resolved"),
     _v(

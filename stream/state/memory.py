@@ -53,6 +53,8 @@ class Memory(msgspec.Struct, array_like=True, gc=False):
     """When the first of the plans is due, 0 when there is none."""
     _plans: AtRest = NOTHING
     _sentiments: AtRest = empty(list)
+    suspect: str = ""
+    """Why the customer is suspected to be no person, see `stream.quality.suspicion`; empty: nothing speaks for it."""
 
     @part
     def population(self) -> Population | None:

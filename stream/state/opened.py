@@ -28,6 +28,7 @@ class OpenMemory(msgspec.Struct, array_like=True, gc=False):
     pending_ms: int
     plans: AtRest
     sentiments: AtRest
+    suspect: str
 
     @property
     def has_snapshots(self) -> bool:

@@ -49,7 +49,7 @@ def add_plans(old: list[Any]) -> list[Any]:
     population ranks (of these nothing)."""
     _, *parts, voice = old
     population, *memory = parts[5]
-    parts[5] = [population and [*population, 0, 0], *memory, 0, None, []]
+    parts[5] = [population and [*population, 0, 0], *memory, 0, None, [], ""]
     parts[6] = [*parts[6], bytes(len(parts[6][0]) // 2)]
     parts[2] = b"".join(
         pack("<q8s", word >> 8 << 12 | word & 0xFF, rest) for word, rest in iter_unpack("<q8s", parts[2])

@@ -17,7 +17,7 @@ from stream.events.instants import DAY_MS, day_of, parse_ms, to_text
 from stream.events.record import BACKFILL_HEADER, Record
 from stream.outcome import Outcome
 from stream.processor import Partition
-from stream.processor.epochs import Bought, Epoch, Said, decode_contribution
+from stream.processor.epochs import Bought, Epoch, Figures, Said, decode_contribution
 from stream.rules.loader import load_rules
 from stream.segments.population import Thresholds
 from stream.state import opened
@@ -68,7 +68,7 @@ def taken(messages: list[Message]) -> tuple[list[bytes], list[Message]]:
             orders += map(msgspec.msgpack.encode, found.baskets)
         elif isinstance(found, Said):
             orders += map(msgspec.msgpack.encode, found.texts)
-        else:
+        elif not isinstance(found, Figures):
             others.append(message)
     return orders, others
 
