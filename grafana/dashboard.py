@@ -520,6 +520,21 @@ MODEL = [
         line=True,
     ),
     lines(
+        "Is the sentiment of words right?",
+        "percentunit",
+        "Of the last rated texts: the share of which something was told, and the share of which it was told rightly.",
+        ("told rightly", "max(winback_sentiment_right_ratio)"),
+        ("told", "max(winback_sentiment_told_ratio)"),
+        top=1,
+    ),
+    lines(
+        "What is known of products?",
+        "short",
+        "Products with associations, and the orders that they come from, older ones counting less.",
+        ("products", "max(winback_products)"),
+        ("orders", "max(winback_product_orders)"),
+    ),
+    lines(
         "Who behaves like no person?",
         "cps",
         "Customers found at a visit to be suspects, by reason; they are left out of thresholds and training until they are cleared.",

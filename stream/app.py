@@ -100,13 +100,25 @@ def build_core(settings: Settings) -> Core:
 
 def _programme(value: bytes, settings: Settings) -> Programme:
     from stream.experiments.published import effects, newest
+    from stream.feedback.sentiment import Sentiment
     from stream.kpis.rates import kpis
     from stream.processor.epochs import decode_epoch
+    from stream.products.associations import Associations
 
     epoch = decode_epoch(value)
     day, tallies = epoch.day - 1, epoch.tallies
+    known, words = Associations(epoch.products), Sentiment(epoch.sentiment).quality
+    learnt = {
+        "winback_products": float(known.products),
+        "winback_product_orders": known.orders,
+        "winback_sentiment_labels": float(words.labels),
+        "winback_sentiment_told_ratio": words.told,
+        "winback_sentiment_right_ratio": words.told * words.accuracy,
+    }
     return Programme(
-        kpis(epoch.looks, day, settings), effects(tallies, newest(tallies), day, settings.currency) if tallies else []
+        kpis(epoch.looks, day, settings),
+        effects(tallies, newest(tallies), day, settings.currency) if tallies else [],
+        learnt,
     )
 
 

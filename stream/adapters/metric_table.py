@@ -130,6 +130,15 @@ METRICS: tuple[Metric, ...] = (
     _gauge("winback_model_drifts", "", "How often the shop has changed under the model, which then forgot faster."),
     _gauge("winback_model_abstained", "", "1 while the model has too few labels to alert anyone, else 0."),
     _gauge("winback_model_timestamp_seconds", "", "Start of the UTC day of the model in use, as Unix time."),
+    _gauge("winback_products", "", "Products that associations are known of."),
+    _gauge("winback_product_orders", "", "Orders that they come from; one counts less the older it is."),
+    _gauge("winback_sentiment_labels", "", "Rated texts that sentiment has been learnt from."),
+    _gauge(
+        "winback_sentiment_told_ratio",
+        "",
+        "Share of the last rated texts of which the sentiment was told, not left unclear.",
+    ),
+    _gauge("winback_sentiment_right_ratio", "", "Share of them of which it was told, and the rating then bore it out."),
     _counter(
         "winback_suspects_total", "reason", "Customers found to behave like no person, or like one again (cleared)."
     ),
@@ -159,7 +168,7 @@ _PAGE = """# Metrics
 
 A worker answers `/metrics` on its web port in the Prometheus text format, or as OpenMetrics if asked for. Figures count what
 was committed; a batch that was rolled back isn't in them. Times are in seconds. `process_*` metrics of the client library
-come along. Add up over workers, except for `winback_model_*`, `winback_kpi_*`, `winback_value_*` and `winback_experiment_*`, which every worker
+come along. Add up over workers, except for `winback_model_*`, `winback_product*`, `winback_sentiment_*`, `winback_kpi_*`, `winback_value_*` and `winback_experiment_*`, which every worker
 reports alike: take the maximum.
 
 This page is made from the code: `python -m stream.adapters.metric_table > docs/metrics.md`.

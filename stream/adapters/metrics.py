@@ -73,6 +73,8 @@ class Programme(msgspec.Struct, frozen=True):
     kpis: Kpis | None
     effects: Sequence[Effects]
     """Of the newest version of each measured rule."""
+    learnt: Mapping[str, float] = {}
+    """What else has been learnt: metric → value."""
 
 
 class Histogram:
@@ -302,6 +304,8 @@ class Metrics(Collector):
                     if end is not None:
                         rows["winback_experiment_uplift_ratio"][*labels, bound] = end
         self._values.update(rows)
+        for name, figure in programme.learnt.items():
+            self._values[name][()] = figure
 
     # -- for Prometheus
 

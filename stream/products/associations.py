@@ -110,6 +110,11 @@ class Associations:
         """Orders that were learnt from, each counted by how old it is."""
         return round(self._index.orders, 3)
 
+    @property
+    def products(self) -> int:
+        """Products that are counted."""
+        return len(self._index.table.items.counts)
+
     def orders_with(self, product_id: str) -> float:
         """Of them, those that hold a product."""
         return round(self._index.table.items.count(product_code(product_id)), 3)

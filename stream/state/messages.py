@@ -341,9 +341,14 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
 def basket_codes(baskets: bytes, most: int, until: bytes = b"") -> tuple[int, ...]:
     """Codes of the products of baskets, those of the newest basket first, each once, at most so many; of the baskets before that
     of the message ``until``, if it is among them."""
+    spans = []
+    for at, first, after in _groups(baskets, _CODE):
+        if until and baskets.startswith(until, at):
+            break
+        spans.append((first, after))
     codes: dict[int, None] = {}
-    for basket in basket_orders(baskets, until):
-        codes.update(dict.fromkeys(basket))
+    for first, after in reversed(spans):
+        codes.update(dict.fromkeys(_unpack_codes(f"<{(after - first) // _CODE}I", baskets, first)))
         if len(codes) >= most:
             break
     return tuple(codes)[:most]

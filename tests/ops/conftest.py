@@ -111,6 +111,7 @@ def fill(outcome: Outcome) -> Outcome:
     figures.tier_changes["", "low"] = 20
     figures.labels["bought",] = 4
     figures.labels["churned",] = 6
+    figures.suspects["pace",] = 1
     figures.customers_by_tier.update({"low": 20, "medium": 1})
     figures.class_changes["share", "low", "medium"] = 1
     figures.customers_by_class.update({("share", "low"): 20, ("share", "medium"): 1})
