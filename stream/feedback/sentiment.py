@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 LEAST_TEXTS = 100
 """Rated texts of each side before anything is told. Fewer: a few customers' words are the model; more: small shops wait."""
 UNCLEAR = 0.2
-"""A text this near to even is unclear. Smaller: more are told and more wrongly (on the held-back texts of
-`python -m tests.bench sentiment` 20 % wrong with 0); larger: fewer are told."""
+"""A text this near to even is unclear. Smaller: more are told and more wrongly (of the held-back texts of
+`python -m tests.bench sentiment` 18 to 27 % with 0, 12 to 16 % with this); larger: fewer are told."""
 LEAST_KNOWN = 0.5
 """Share of a text's n-grams that must have been heard before. Smaller: another language is told by accident; larger: long words
 are never told."""
 PRAISE, BLAME = 4.0, 2.0
 """Ratings from which on, and down to which, a text is praise or blame. In between it is neither, and teaches nothing."""
 _RATE, _BIAS_RATE = 1.0, 0.1
-"""Learning rates. Larger: the last texts count too much; smaller: it takes longer. (On the bench 0.3 and 3 are 1 to 3 % worse.)"""
+"""Learning rates. Larger: the last texts count too much; smaller: it takes longer. (Of 0.3 and 3 each is up to 3 points worse on the bench.)"""
 _FADE = 0.999
 """What a judged text counts for in the accuracy against the next one: the last thousand or so."""
 _ENCODED = f"<{1 << BITS}f"

@@ -24,7 +24,7 @@ MOST_LINES = 64
 7 bits."""
 MOST_BASKETS = 16
 """Purchases whose products are kept, also when their messages have left. Fewer: a product bought lately still looks merely viewed,
-and a customer's habits are forgotten (with those of 30 days only, a seventh fewer of the next best products are right); more: a
+and a customer's habits are forgotten (with those of 30 days only, a sixth fewer of the next best products are right); more: a
 bot's big orders fill the memory."""
 NOT_KNOWN = 0
 """Checksum of a body that was remembered under another definition of the checksum: any body is taken for the same."""
