@@ -24,7 +24,7 @@ TIER_CHANNELS = r"([a-z_]+)=([a-z]+(?:>[a-z]+)*)"
 CHANNEL_COST = r"([a-z]+)=([0-9]{1,9})"
 """A channel and what one message on it costs, in minor units; such as sms=7."""
 _TIERS = ("prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed")
-_SCHEMES = ("share",)
+_SCHEMES = ("share", "value", "loyalty", "lifecycle")
 _CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 
 
@@ -110,9 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Help("an order counts half of what one that many days later does", "days")
     ] = 60
     # -- segments
-    schemes: Annotated[
-        str, Help("what is computed beside fixed tiers, RFM segments and stages of life; empty: nothing")
-    ] = "share"
+    schemes: Annotated[str, Help("what is computed and told beside fixed tiers and RFM segments; empty: nothing")] = (
+        "share,value,loyalty,lifecycle"
+    )
     tier_scheme: Annotated[
         Literal["fixed", "share"], Help("the scheme whose tiers rules, budgets and channels go by")
     ] = "fixed"
@@ -122,6 +122,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tier_margin: Annotated[
         float, Help("so close to a border of ranks a customer stays in the tier they were in", "share")
     ] = 0.02
+    value_index: Annotated[
+        Literal["ranks", "as_written"],
+        Help(
+            "which value index the groups go by: of ranks, or the documents' formula, in which being away counts as worth"
+        ),
+    ] = "ranks"
+    value_weights: Annotated[str, Help("what recency, frequency and money weigh in the value index")] = (
+        "r=0.4,f=0.3,m=0.3"
+    )
+    high_value_spend: Annotated[
+        float, Help("more than this in 365 days is needed to be of high value", "currency units")
+    ] = 5_000.0
+    loyalty_weights: Annotated[
+        str,
+        Help(
+            "what the indicators weigh in the loyalty of 0 to 100; those that aren't known leave theirs to the others"
+        ),
+    ] = "nps=0.25,csat=0.15,frequency=0.25,value=0.15,churn=0.2"
     # -- quality of what comes in
     suspects: Annotated[
         Literal["watch", "off"],
@@ -237,6 +255,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "product_orders_per_day": (0, 10_000_000),
     "product_half_life_days": (1, 3_650),
     "tier_margin": (0, 0.1),
+    "high_value_spend": (0, 1e12),
     "sentiment_texts_per_day": (0, 1_000_000),
     "cap_messages": (0, 1_000),
     "cap_window_days": (1, 365),
@@ -332,6 +351,8 @@ def problems(settings: Settings) -> list[str]:
     for word in filter(None, (word.strip() for word in settings.channel_costs.split(","))):
         found += _wrong_channel_cost(word)
     found += _wrong_weights("tier_weights", settings.tier_weights, ("r", "f", "m", "nps"))
+    found += _wrong_weights("value_weights", settings.value_weights, ("r", "f", "m"))
+    found += _wrong_weights("loyalty_weights", settings.loyalty_weights, ("nps", "csat", "frequency", "value", "churn"))
     schemes = [word for word in settings.schemes.split(",") if word]
     found += [
         f"schemes: there is no scheme {word!r}, only {', '.join(_SCHEMES)}" for word in schemes if word not in _SCHEMES

@@ -205,9 +205,20 @@ VIEW: dict[str, tuple[str, str]] = {
         "",
         (
             "the [schemes](segments.md): `fixed` and `share` tier, the tier that the rank alone asks for, and the share of the "
-            "living buyers who rank below"
+            "living buyers who rank below; `value` group, kind of `loyalty`, stage of life"
         ),
     ),
+    "loyalty": ("0–100", "loyalty, out of what is known of the indicators; `null` when nothing is"),
+    "loyalty_indicators": ("0–100", "what it is made of: nps, csat, frequency, value, churn"),
+    "value_index": (
+        "",
+        "V = 0.4·ln(R+1) + 0.3·F + 0.3·exp(M/1000), as the documents have it ([mind](segments.md#value) it)",
+    ),
+    "value_rank": (
+        "0–1",
+        "share of the living buyers whose value index is lower, by the index of the setting `value_index`",
+    ),
+    "personas": ("names", "what sets the customer apart"),
     "churn_probability": ("0–1", "P(no purchase within the horizon), `null` without a model or a purchase"),
     "churn_abstained": ("text", "why the probability must not be acted upon, `null` when it may"),
     "churn_reasons": ("", "the strongest reasons, each with its value, its part of the log-odds and words"),

@@ -46,7 +46,7 @@ from stream.rules.schedule import NEVER_MS, Due, Known
 from stream.state.memory import Memory
 from stream.state.messages import Seen
 from stream.state.orders import Applied
-from stream.state.profile import Profile
+from stream.state.profile import Profile, Standing
 from stream.state.purchases import Purchases
 
 _CHANGED = Applied.CHANGED
@@ -116,6 +116,7 @@ class Twins:
         self.scorer = Scorer(settings)
         self.quality = Watch(settings)
         self.hearing = Hearing(settings.sentiment_texts_per_day)
+        self.census.assessor.churn_of = self._churn_of
         self.baskets = Baskets(settings.product_orders_per_day)
         self.versions = [_Version(settings, each, recorder) for each, recorder in zip(rules, recorders, strict=True)]
         self._deadlines = self.versions[0].deadlines  # reviews and snapshots are the same in all
@@ -221,6 +222,7 @@ class Twins:
         profile.stand_ins = self.quality.stand_ins
         profile.shop_zone = self._settings.time_zone
         profile.category_name = self.versions[0].engine.associations.category
+        profile.assess = census.assessor.assess
         return profile
 
     def _case(self, profile: Profile, own: Own) -> Case:
@@ -238,14 +240,18 @@ class Twins:
         thresholds = self.census.thresholds
         return 0.0 if thresholds is None else thresholds.median_cycle_days
 
-    def _count(self, profile: Profile) -> None:
+    def _churn_of(self, profile: Profile) -> float | None:
+        facts = self.scorer.score(profile).facts
+        return None if facts.abstained else facts.probability
+
+    def _count(self, profile: Profile, reviewed: Standing | None = None) -> None:
         memory = profile.customer.memory
         before = memory.population
         now = self.census.count(
             profile.customer_id,
             before,
             profile.purchases,
-            profile.standing,
+            reviewed or profile.standing,
             profile.as_of_ms,
             self._nobody,
             memory.suspect,
@@ -268,8 +274,9 @@ class Twins:
             for own in life.own:
                 own.customer.memory.suspect = memory.suspect
         if visited_ms != memory.grid_ms or deadlines.review_ms(purchases, memory, life.hash) <= now_ms:
+            classes = self.census.assessor.reviewed(profile, memory.reviewed_ms)
             memory.reviewed_ms = now_ms
-            self._count(profile)
+            self._count(profile, profile.standing._replace(classes=classes))
             crossed = not self._is_settled(profile, memory) and self.scorer.crosses(profile, memory, self._cycle_days)
         life.due_ms = min(grid_ms, deadlines.review_ms(purchases, memory, life.hash))
         return crossed

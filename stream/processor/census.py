@@ -9,6 +9,7 @@ from stream.events.hashing import hash64
 from stream.events.instants import DAY_MS, to_text
 from stream.events.money import EXPONENT_OF
 from stream.outcome import Outcome
+from stream.processor.assessor import Assessor
 from stream.processor.ranks import Ranks
 from stream.segments.lifecycle import stage_of
 from stream.segments.named import PROSPECTS, segment_of
@@ -32,6 +33,7 @@ class Census:
         self.ranks = Ranks(settings)
         self._thresholds_day: str | None = None
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
+        self.assessor = Assessor(settings, self.ranks)
         self._by_share = settings.tier_scheme == SHARE
 
     def follow(self, thresholds: Thresholds | None) -> None:
@@ -43,7 +45,7 @@ class Census:
     def judge(self, profile: Profile) -> Standing:
         """Tier, segment, scores and classes of a customer."""
         if not self.ranks.is_on:
-            return self.standing(profile.purchases, profile.day)
+            return self.standing(profile.purchases, profile.day, profile.customer.memory.population)
         return self.standing(
             profile.purchases,
             profile.day,
@@ -64,9 +66,9 @@ class Census:
     ) -> Standing:
         """Tier, segment, scores and classes as of a UTC day; ``before`` is what the customer was when last counted."""
         last_ms, ranks = purchases.last_ms, self.ranks
-        cell, classes = 0, 0 if before is None else before.classes
+        cell, classes = 0, 0 if before is None else before.classes & ranks.kept
         if last_ms is None:
-            if not ranks.is_on:
+            if not ranks.kept:
                 return _PROSPECT
             classes = ranks.classes(0, classes, customer_hash, silent_days, bought=False)
             return Standing(self._primary(PROSPECT, classes), PROSPECTS, fixed=PROSPECT, classes=classes)
@@ -104,6 +106,9 @@ class Census:
             "share": class_in(SHARE, standing.classes) or None,
             "share_by_rank": SHARE_TIERS[standing.classes & RANKED] or None,
             "rank": None if position is None else round(position, 4),
+            "value": profile.value_group or None,
+            "loyalty": profile.loyalty_kind or None,
+            "lifecycle": profile.lifecycle,
         }
 
     def count(
@@ -115,8 +120,10 @@ class Census:
         as_of_ms: int,
         out: Outcome,
         suspect: str = "",
+        profile: Profile | None = None,
     ) -> Population:
-        """What the customer contributes from now on, instead of ``before``; tells of changed tiers, segments and classes.
+        """What the customer contributes from now on, instead of ``before``; tells of changed tiers, segments and classes. With the
+        ``profile``, of those that are looked at in reviews too.
 
         A suspect is in a tier and a segment as everybody, and in nothing that thresholds and ranks are made of.
         """
@@ -143,8 +150,13 @@ class Census:
             self.histograms.move(before, now)
             if before.tier == now.tier and before.segment == now.segment and before.classes == now.classes:
                 return now
-        self._tell(customer_id, before, purchases, standing, as_of_ms, out)
+        self._tell(customer_id, before, purchases, standing, as_of_ms, out, profile)
         return now
+
+    def _why(self, scheme: str, customer_id: str, now: Standing, profile: Profile | None, figures: str) -> str:
+        if scheme == SHARE:
+            return self.ranks.why(customer_id, now, figures)
+        return figures if profile is None else self.assessor.why(scheme, profile, figures)
 
     def _primary(self, fixed: str, classes: int) -> str:
         """The tier that counts: before anybody is ranked, the fixed one."""
@@ -158,6 +170,7 @@ class Census:
         now: Standing,
         as_of_ms: int,
         out: Outcome,
+        profile: Profile | None,
     ) -> None:
         telemetry = out.telemetry
         is_other_tier = before is None or before.tier != now.fixed
@@ -204,7 +217,7 @@ class Census:
                         f=now.f,
                         m=now.m,
                         thresholds_day=self._thresholds_day,
-                        reason=reason if scheme == FIXED else self.ranks.why(scheme, customer_id, now, reason),
+                        reason=self._why(scheme, customer_id, now, profile, reason),
                     )
                 )
             )

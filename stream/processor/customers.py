@@ -47,7 +47,7 @@ from stream.rules.schedule import NEVER_MS
 from stream.state.memory import Memory
 from stream.state.messages import Seen
 from stream.state.orders import Applied
-from stream.state.profile import Profile
+from stream.state.profile import Profile, Standing
 
 HISTORY_HOLD_MS = 3_600_000
 """How long after the last imported record of a customer its past is taken as complete. Shorter: a slow import of unsorted
@@ -88,6 +88,7 @@ class CustomerWork:
         self.hearing = Hearing(settings.sentiment_texts_per_day)
         self.baskets = Baskets(settings.product_orders_per_day)
         self._settings = settings
+        self.census.assessor.churn_of = self._churn_of
         self.engine = Engine(rules, settings, partitions)
         self._go_by(rules)
 
@@ -118,6 +119,7 @@ class CustomerWork:
         census = self.census
         profile = Profile(resident.id, resident.customer, as_of_ms, resident.bought, census.judge, census.outlook)
         profile.stand_ins = self.quality.stand_ins
+        profile.assess = census.assessor.assess
         profile.shop_zone, profile.category_name = self._settings.time_zone, self.engine.associations.category
         return profile
 
@@ -224,8 +226,10 @@ class CustomerWork:
             out.telemetry.timer_delay_ms.append(now_ms - review_ms)
             visited_ms = -1
         if visited_ms != memory.grid_ms:
+            standing = profile.standing
+            classes = self.census.assessor.reviewed(profile, memory.reviewed_ms)
             memory.reviewed_ms = now_ms
-            self._count(profile, out)
+            self._count(profile, out, standing._replace(classes=classes))
             self._alert(case, out)
             review_ms = self.deadlines.review_ms(purchases, memory, customer_hash)
         timers, timer_ms, cart_ms = self.deadlines.schedule.due(profile, memory, customer_hash, now_ms, decided_ms)
@@ -340,12 +344,24 @@ class CustomerWork:
         history_ms = memory.history_until_ms
         return history_ms + HISTORY_HOLD_MS if history_ms > self.history_released_ms else 0
 
-    def _count(self, profile: Profile, out: Outcome) -> None:
-        """Brings the customer's share of the population up to date, and tells of a changed tier or segment."""
+    def _churn_of(self, profile: Profile) -> float | None:
+        facts = self.scorer.score(profile).facts
+        return None if facts.abstained else facts.probability
+
+    def _count(self, profile: Profile, out: Outcome, reviewed: Standing | None = None) -> None:
+        """Brings the customer's share of the population up to date, and tells of a changed tier, segment or class."""
         memory = profile.customer.memory
-        before = memory.population
-        purchases, standing = profile.purchases, profile.standing
-        now = self.census.count(profile.customer_id, before, purchases, standing, profile.as_of_ms, out, memory.suspect)
+        before, standing = memory.population, reviewed or profile.standing
+        now = self.census.count(
+            profile.customer_id,
+            before,
+            profile.purchases,
+            standing,
+            profile.as_of_ms,
+            out,
+            memory.suspect,
+            profile if reviewed else None,
+        )
         if now is not before:
             memory.population = now
 

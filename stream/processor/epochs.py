@@ -161,7 +161,8 @@ class Coordinator:
         self._partitions = partitions
         self._period_days = Looking(settings).period_days
         self._trainer = Trainer(settings)
-        self._scaled_by = weights_of(settings), 10 ** EXPONENT_OF.get(settings.currency, 2)
+        weights = weights_of(settings.tier_weights), weights_of(settings.value_weights)
+        self._scaled_by = *weights, 10 ** EXPONENT_OF.get(settings.currency, 2)
         self._closed: dict[int, DayClosed] = {}
         self._waiting: dict[int, list[Example]] = {}
         self._tallied: dict[int, list[Tally]] = {}

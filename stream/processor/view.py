@@ -50,6 +50,7 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
         "segment": standing.segment or None,
         "tier": standing.tier,
         "tiers": work.census.tiers(profile),
+        **work.census.assessor.view(profile),
         "churn_probability": ref.churn_probability,
         "churn_abstained": ref.abstained,
         "churn_reasons": [msgspec.to_builtins(reason) for reason in score.explain()],

@@ -15,9 +15,11 @@ import msgspec
 
 from stream.quality.suspicion import REASONS as SUSPICIONS
 from stream.segments.lifecycle import STAGES
+from stream.segments.loyalty import LOYALTY_KINDS
 from stream.segments.named import SEGMENTS
 from stream.segments.shares import CHURN_RISK, LAPSED, SHARE_TIERS
 from stream.segments.tiers import TIERS
+from stream.segments.value import VALUE_GROUPS
 from stream.state.notes import CHANNELS
 
 EventKind = Literal[
@@ -372,6 +374,15 @@ _ROWS: Final = (
         "loyalty tier by share of the living buyers, see docs/segments.md (empty: no ranks yet)",
         among=SHARE_TIERS,
     ),
+    _v(
+        "customer.value_group",
+        "string",
+        "",
+        "group by the value index, see docs/segments.md (empty: not ranked)",
+        among=VALUE_GROUPS,
+    ),
+    _v("customer.loyalty", "double", "0–100", "loyalty (-1: nothing is known)", low=-1, high=100),
+    _v("customer.loyalty_kind", "string", "", "what kind of loyalty (empty: never bought)", among=LOYALTY_KINDS),
     _v("customer.next_tier", "string", "", "the tier above (empty: there is none)", among=(*TIERS[2:], "")),
     _v("customer.orders_to_next_tier", "int", "orders", "orders of 365 days that are missing for the tier above"),
     _v(

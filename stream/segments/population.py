@@ -121,9 +121,13 @@ class Thresholds(msgspec.Struct, frozen=True):
 
 
 def thresholds(
-    day: int, population: Histograms, weights: Weights = (300, 250, 250, 200), major: int = 100
+    day: int,
+    population: Histograms,
+    weights: Weights = (300, 250, 250, 200),
+    value_weights: Weights = (400, 300, 300, 0),
+    major: int = 100,
 ) -> Thresholds | None:
-    """The thresholds that hold from UTC day ``day`` on; ``None`` before anybody has bought. ``weights`` and ``major`` are those of
+    """The thresholds that hold from UTC day ``day`` on; ``None`` before anybody has bought. The weights and ``major`` are those of
     `Scales`."""
     living = {last: n for last, n in population.last_days.items() if last > day - LIVING_DAYS}
     recency = score_bounds(living)
@@ -139,5 +143,5 @@ def thresholds(
         frequency,
         monetary,
         0.0 if cycle is None else round(value_of(cycle), 6),
-        scales_of(day, population.cells, weights, major) if population.cells else None,
+        scales_of(day, population.cells, weights, value_weights, major) if population.cells else None,
     )

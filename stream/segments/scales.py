@@ -73,6 +73,8 @@ class Scales(msgspec.Struct, frozen=True):
 
     day: int
     weights: Weights
+    """Of the tiers by share."""
+    value_weights: Weights
     major: int
     """Minor units in one of the currency."""
     weeks: Scale
@@ -103,21 +105,23 @@ class Scales(msgspec.Struct, frozen=True):
 
     def composite(self, cell: Cell) -> int:
         """RFM and NPS in one figure: a weighted sum of ranks."""
-        return self.value(cell) + self.weights[3] * self.attitudes.rank(cell.attitude)
+        r, f, m, n = self.weights
+        return (
+            r * self.weeks.rank(cell.week)
+            + f * self.orders.rank(cell.orders)
+            + m * self.money.rank(cell.money)
+            + n * self.attitudes.rank(cell.attitude)
+        )
 
     def value(self, cell: Cell) -> int:
         """The value index on the scale of ranks: recency, frequency and money, the more of each the better."""
-        r, f, m, _ = self.weights
+        r, f, m, _ = self.value_weights
         return r * self.weeks.rank(cell.week) + f * self.orders.rank(cell.orders) + m * self.money.rank(cell.money)
-
-    def value_of(self, cell: Cell) -> float:
-        """The same as a share of the most that there can be, 0 to 1."""
-        return self.value(cell) / (sum(self.weights[:3]) * 2 * self.buyers)
 
     def value_as_written(self, cell: Cell) -> float:
         """The value index of a cell as the documents have it."""
         recency, money = age_days(cell.week, self.day), minor_in(cell.money) / self.major
-        return value_as_written(recency, orders_in(cell.orders), money, self.weights)
+        return value_as_written(recency, orders_in(cell.orders), money, self.value_weights)
 
 
 def value_as_written(recency_days: float, frequency: float, monetary: float, weights: Weights) -> float:
@@ -136,7 +140,9 @@ def value_as_written(recency_days: float, frequency: float, monetary: float, wei
     return (r * log(recency_days + 1) + f * frequency + m * exp(min(monetary / 1_000, MOST_EXPONENT))) / 1_000
 
 
-def scales_of(day: int, counts: Mapping[int, int], weights: Weights, major: int) -> Scales | None:
+def scales_of(
+    day: int, counts: Mapping[int, int], weights: Weights, value_weights: Weights, major: int
+) -> Scales | None:
     """The scales that hold from UTC day ``day`` on, of everybody who has bought in a year; ``None`` of nobody."""
     # Only who folds a day needs it: thousands of cells, once.
     import numpy as np
@@ -151,9 +157,12 @@ def scales_of(day: int, counts: Mapping[int, int], weights: Weights, major: int)
         _scale(column[living], customers) for column in bins
     )
     nothing = Ranking((), (0,))
-    made = Scales(day, weights, major, weeks, orders, money, attitudes, nothing, nothing, nothing)
+    made = Scales(day, weights, value_weights, major, weeks, orders, money, attitudes, nothing, nothing, nothing)
     r, f, m, n = weights
-    value = r * _ranks(weeks)[at_week] + f * _ranks(orders)[at_orders] + m * _ranks(money)[at_money]
+    by_week, by_orders, by_money = _ranks(weeks)[at_week], _ranks(orders)[at_orders], _ranks(money)[at_money]
+    loyalty = r * by_week + f * by_orders + m * by_money + n * _ranks(attitudes)[at_attitude]
+    r, f, m, _ = value_weights
+    value = r * by_week + f * by_orders + m * by_money
     # The same sums in the same order as for one cell, so that they are equal to the last bit.
     recency = np.array([r * log(age_days(week, day) + 1) for week in weeks.bins])[at_week]
     frequency = np.array([f * orders_in(each) for each in orders.bins])[at_orders]
@@ -161,7 +170,7 @@ def scales_of(day: int, counts: Mapping[int, int], weights: Weights, major: int)
     written = (recency + frequency + np.array(spent)[at_money]) / 1_000
     return msgspec.structs.replace(
         made,
-        loyalty=_ranking(value + n * _ranks(attitudes)[at_attitude], customers),
+        loyalty=_ranking(loyalty, customers),
         index=_ranking(value, customers),
         written=_ranking(written, customers),
     )

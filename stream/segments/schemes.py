@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from stream.segments.lifecycle import STAGES
+from stream.segments.loyalty import LOYALTY_KINDS
 from stream.segments.shares import SHARE_TIERS
+from stream.segments.value import VALUE_GROUPS
 
 SHARE: Final = "share"
 FIXED: Final = "fixed"
 
-SCHEMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({SHARE: SHARE_TIERS})
+VALUE: Final = "value"
+LOYALTY: Final = "loyalty"
+LIFECYCLE: Final = "lifecycle"
+
+SCHEMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {SHARE: SHARE_TIERS, VALUE: VALUE_GROUPS, LOYALTY: LOYALTY_KINDS, LIFECYCLE: ("", *STAGES)}
+)
 """Scheme → its classes by number; 0 stands for none yet. Stored by their places: never renumber, at most 8 classes each."""
 
 RANKED: Final = 0b111
 """Bits of the share tier that the rank alone asks for: what keeps it from flapping. The schemes' own bits follow, in their order."""
 _BITS: Final = 3
 _SHIFTS: Final = {scheme: _BITS * (at + 1) for at, scheme in enumerate(SCHEMES)}
+
+
+def bits_of(schemes: Iterable[str]) -> int:
+    """The bits of some schemes."""
+    return sum(RANKED << _SHIFTS[scheme] | (RANKED if scheme == SHARE else 0) for scheme in schemes)
 
 
 def class_in(scheme: str, classes: int) -> str:

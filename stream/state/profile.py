@@ -5,7 +5,8 @@ Decay needs no sweep: every figure is a function of the remembered facts and ``a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from stream.events.instants import DAY_MS, day_of
@@ -49,6 +50,21 @@ class Outlook(NamedTuple):
     share_tier: str = ""
 
 
+class Assessment(NamedTuple):
+    """What a customer is worth and how loyal; figures of whom nothing is known are −1."""
+
+    value_group: str = ""
+    value_index: float = -1.0
+    """As the documents have it."""
+    value_rank: float = -1.0
+    """Share of the living buyers whose index is lower, by the index that is chosen."""
+    loyalty: float = -1.0
+    """0 to 100."""
+    loyalty_kind: str = ""
+    indicators: Mapping[str, float] = MappingProxyType({})
+    """What the loyalty is made of, each 0 to 100."""
+
+
 class Profile(Traits, Interests, Opinions):
     """A lazy, read-only view of one customer at ``as_of_ms``.
 
@@ -76,6 +92,7 @@ class Profile(Traits, Interests, Opinions):
         self._purchases = purchases
         self._judge = judge
         self._foresee = foresee
+        self.assess: Callable[[Profile], Assessment] = _unassessed
 
     # -- in the population
 
@@ -88,6 +105,26 @@ class Profile(Traits, Interests, Opinions):
     def tier(self) -> str:
         """Loyalty tier."""
         return self.standing.tier
+
+    @lazy
+    def assessment(self) -> Assessment:
+        """Value and loyalty."""
+        return self.assess(self)
+
+    @property
+    def value_group(self) -> str:
+        """Group by the value index, empty before there are ranks."""
+        return self.assessment.value_group
+
+    @property
+    def loyalty(self) -> float:
+        """Loyalty from 0 to 100, −1 when nothing is known."""
+        return self.assessment.loyalty
+
+    @property
+    def loyalty_kind(self) -> str:
+        """What kind of loyalty it is, empty for who never bought."""
+        return self.assessment.loyalty_kind
 
     @property
     def share_tier(self) -> str:
@@ -383,3 +420,7 @@ class Profile(Traits, Interests, Opinions):
         """Hours since the oldest open complaint was opened, 0.0 when there is none."""
         opened = self.customer.person.open_complaints()
         return max(0, self.as_of_ms - opened[0]) / 3_600_000 if opened else 0.0
+
+
+def _unassessed(_: Profile) -> Assessment:
+    return Assessment()

@@ -63,7 +63,7 @@ def measured(customers: int) -> dict[str, Any]:
         cells.append(cell)
         parts[number % PARTITIONS].count(Population(last, orders, spent, 0.0, "", "", cell), +1)
     started = process_time()
-    day = thresholds(DAY + 1, Histograms.merged(parts), WEIGHTS, 100)
+    day = thresholds(DAY + 1, Histograms.merged(parts), WEIGHTS, (400, 300, 300, 0), 100)
     fold_ms = (process_time() - started) * 1e3
     assert day is not None and day.scales is not None
     scales = day.scales

@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 
-from stream.config import Settings
+from stream.config import Settings, make_settings
 from stream.errors import ConfigurationError
-from stream.events.instants import DAY_MS, parse_ms
+from stream.events.instants import DAY_MS, parse_ms, to_text
 from stream.testing import Shop
 
+REASONS = {
+    "share": "buyers by RFM and NPS",
+    "value": "buyers by the value index",
+    "loyalty": "of 100 out of ",
+    "lifecycle": "last purchase",
+}
 START_MS = parse_ms("2026-01-01T12:00:00Z")
 CUSTOMERS = 20
 
@@ -34,20 +40,27 @@ def lived(**settings: Any) -> tuple[Shop, list[dict[str, Any]]]:
     return shop, [told for told in shop.take() if told["stream"] == "tiers"]
 
 
-def test_every_change_of_a_share_tier_is_told_once_with_its_reason() -> None:
-    """What is told of a customer is a chain; it ends where the customer is counted; silence comes down a tier at a time."""
-    shop, told = lived()
-    latest: dict[str, str] = {}
+def test_every_change_of_a_class_is_told_once_with_its_reason() -> None:
+    """What is told of a customer in a scheme is a chain; everybody is counted once in each; silence comes down a tier at a time."""
+    shop, told = lived(high_value_spend=100.0)
+    chains: dict[tuple[str, str], str] = {}
     for change in told:
-        if change["scheme"] == "share":
-            assert change["previous_tier"] == latest.get(change["customer_id"], change["previous_tier"])
+        if change["scheme"] != "fixed":
+            of = change["scheme"], change["customer_id"]
+            assert change["previous_tier"] == chains.get(of, change["previous_tier"])
             assert change["previous_tier"] != change["tier"]
-            assert "buyers by RFM and NPS" in change["reason"]
-            latest[change["customer_id"]] = change["tier"]
+            assert REASONS[change["scheme"]] in change["reason"]
+            chains[of] = change["tier"]
+    latest = {customer: tier for (scheme, customer), tier in chains.items() if scheme == "share"}
     silent = [change for change in told if change["customer_id"] == "c19" and change["scheme"] == "share"]
     counted = shop.partition.population()[2]
 
-    assert CUSTOMERS == sum(counted.values())
+    assert dict.fromkeys(REASONS, CUSTOMERS) == {
+        scheme: sum(n for (of, _), n in counted.items() if of == scheme) for scheme in REASONS
+    }
+    assert {"high_value", "standard"} <= {name for scheme, name in counted if scheme == "value"}
+    assert ("loyalty", "drop_out") in counted
+    assert "win_back" == chains["lifecycle", "c19"]
     assert {"high", "low", "medium", "churn_risk"} <= set(latest.values())
     assert "no activity for 90 days or more, so below" in silent[-1]["reason"]
     seen = shop.customer("c19")["tiers"]
@@ -64,17 +77,56 @@ def test_the_primary_scheme_is_what_rules_go_by() -> None:
 
     assert [view["tiers"]["share"] for view in views] == [view["tier"] for view in views]
     assert {"churn_risk", "high"} <= {view["tier"] for view in views}
-    assert {"fixed", "share"} == {change["scheme"] for change in told}
+    assert {"fixed", "share"} <= {change["scheme"] for change in told}
 
 
 def test_what_is_switched_off_is_not_there() -> None:
     """Without the scheme nobody is ranked, nothing is told of it, and it can't be the primary one."""
     shop, told = lived(schemes="")
 
-    assert {"fixed": "lost", "share": None, "share_by_rank": None, "rank": None} == shop.customer("c19")["tiers"]
+    tiers = {"fixed": "lost", "share": None, "share_by_rank": None, "rank": None, "value": None, "loyalty": None}
+    assert tiers | {"lifecycle": "win_back"} == shop.customer("c19")["tiers"]
+    assert shop.customer("c19")["loyalty"] is None
     assert {"fixed"} == {change["scheme"] for change in told}
     assert {} == shop.partition.population()[2]
     with pytest.raises(ConfigurationError, match="not among the schemes"):
-        from stream.config import make_settings
-
         make_settings(schemes="", tier_scheme="share")
+
+
+def test_who_is_of_high_value_is_decided_once_a_month() -> None:
+    """Nobody enters or leaves within 30 days of the last time, but through three months of silence."""
+    _, told = lived(high_value_spend=100.0, schemes="value")
+    moves: dict[str, list[dict[str, Any]]] = {}
+    for change in told:
+        if change["scheme"] == "value" and "high_value" in (change["tier"], change["previous_tier"]):
+            moves.setdefault(change["customer_id"], []).append(change)
+
+    assert moves["c19"][-1]["previous_tier"] == "high_value"
+    for changes in moves.values():
+        months = [parse_ms(change["changed_at"]) // (30 * DAY_MS) for change in changes]
+        assert len(set(months)) == len(months)
+
+
+def test_loyalty_is_what_is_said_and_done() -> None:
+    """An answer moves the figure, its kind says who only comes for discounts, and the parts add up to the whole."""
+    shop, _ = lived()
+    at_ms = START_MS + 220 * DAY_MS
+    before = shop.customer("c10", to_text(at_ms))
+    shop.send("NPS Submitted", "c10", at_ms, score=10)
+    after = shop.customer("c10")
+    for number in range(12):
+        shop.send(
+            "Order Completed", "c11", at_ms + number, order_id=f"d{number}", revenue=10.0, discount=5.0, coupon="X"
+        )
+    weights = {"nps": 0.25, "csat": 0.15, "frequency": 0.25, "value": 0.15, "churn": 0.2}
+    parts = after["loyalty_indicators"]
+
+    assert after["loyalty"] > before["loyalty"]
+    assert 100.0 == parts["nps"]
+    assert after["loyalty"] == pytest.approx(
+        sum(weights[name] * score for name, score in parts.items()) / sum(weights[name] for name in parts), abs=0.11
+    )
+    assert "active_loyal" == after["tiers"]["loyalty"]
+    assert "bargain_chaser" == shop.customer("c11")["tiers"]["loyalty"]
+    assert "promoter" in after["personas"]
+    assert "bargain_hunter" in shop.customer("c11")["personas"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.events.hashing import hash64
 from stream.segments.cells import NOBODY, ORDER_BINS, Cell, attitude_of, cell_of, minor_in, orders_in, taken_apart
-from stream.segments.scales import Scales, scales_of
+from stream.segments.scales import Scales, scales_of, value_as_written
 from stream.segments.shares import CUTS, SHARE_TIERS, lowered, position_of, tier_at
 
 DAY = 20_400
@@ -38,7 +39,7 @@ def shop(customers: int, seed: int) -> list[int]:
 
 def scaled(cells: list[int]) -> Scales:
     """The scales of a population."""
-    scales = scales_of(DAY + 1, Counter(cells), WEIGHTS, 100)
+    scales = scales_of(DAY + 1, Counter(cells), WEIGHTS, (400, 300, 300, 0), 100)
     assert scales is not None
     return scales
 
@@ -112,6 +113,23 @@ def test_only_who_goes_beyond_the_margin_changes(positions: list[float], margin:
             assert held == tier_at(position, 0, margin)
             lows, highs = (0.0, *CUTS), (*CUTS, 1.0)
             assert before == 0 or not lows[before - 3] - margin <= position < highs[before - 3] + margin
+
+
+def test_being_away_raises_the_index_as_written_and_lowers_that_of_ranks() -> None:
+    """So by the documents' formula nobody who was silent for half a year is among the lowest 10 %, where maintenance looks for
+    them; by ranks some are."""
+    cells = shop(20_000, 3)
+    scales = scaled(cells)
+    silent = [place for cell in cells if (place := taken_apart(cell)).week * 7 < DAY - 190]
+
+    assert not [place for place in silent if sum(scales.written.step(scales.value_as_written(place))) < 0.1]
+    assert len([place for place in silent if sum(scales.index.step(scales.value(place))) < 0.1]) > 1_000
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10**6), st.floats(0, 1e300))
+def test_the_index_as_written_is_always_a_number(recency: int, frequency: int, monetary: float) -> None:
+    """However much is spent."""
+    assert math.isfinite(value_as_written(recency, frequency, monetary, (1_000, 1_000, 1_000, 0)))
 
 
 def test_silence_takes_a_tier_each_three_months() -> None:
