@@ -20,6 +20,7 @@ from stream.events.hashing import hash64
 from stream.segments.cells import attitude_of, cell_of, taken_apart
 from stream.segments.population import Histograms, thresholds
 from stream.segments.shares import CUTS, SHARE_TIERS, position_of, tier_at
+from stream.segments.value import BOTTOM, HALF_A_YEAR_DAYS
 from stream.state.memory import Population
 
 DAY = 20_400
@@ -43,6 +44,8 @@ def main(json: bool, customers: int) -> None:
     print(f"{found['contribution_kib']} KiB from each of {PARTITIONS} partitions a day, {found['scales_kib']} KiB back")
     for tier, share in found["shares"].items():
         print(f"{tier:<12}{SHARES[tier]:>7.1%}{share:>10.3%}")
+    for name, share in found["silent_among_lowest"].items():
+        print(f"of the lowest {BOTTOM:.0%} by the value index {name}, silent for half a year: {share:.1%}")
     print(f"worst {found['worst']:.3%}; same tier as by exact ranks {found['same_tier']:.1%}")
 
 
@@ -79,6 +82,14 @@ def measured(customers: int) -> dict[str, Any]:
     exact = np.empty(customers, np.int64)
     exact[order] = np.searchsorted(CUTS, np.arange(customers) / customers, side="right") + 3
 
+    silent = DAY - last_day >= HALF_A_YEAR_DAYS
+    lowest = {
+        name: np.array([sum(steps_of[cell]) <= BOTTOM for cell in cells])
+        for name, steps_of in (
+            ("ranks", {cell: scales.index.step(scales.value(taken_apart(cell))) for cell in steps}),
+            ("as_written", {cell: scales.written.step(scales.value_as_written(taken_apart(cell))) for cell in steps}),
+        )
+    }
     counts = Counter(tiers.tolist())
     shares = {tier: counts[SHARE_TIERS.index(tier)] / customers for tier in SHARES}
     return {
@@ -90,6 +101,7 @@ def measured(customers: int) -> dict[str, Any]:
         "shares": shares,
         "worst": max(abs(shares[tier] - share) for tier, share in SHARES.items()),
         "same_tier": float((tiers == exact).mean()),
+        "silent_among_lowest": {name: round(float(silent[low].mean()), 4) for name, low in lowest.items()},
     }
 
 
