@@ -201,14 +201,14 @@ class Player:
         scorer.matured.clear()
         baskets = self._twins.baskets.taken
         waits[0] += orders_in_days(baskets, self._number, open_day)
-        baskets.clear()
+        self._twins.baskets.forget()
         sums = self._twins.quality.sums
         if sums:
             waits[0].append(contribution_message(Figures(partition=self._number, day=open_day, sums=sums)))
             sums.clear()
         texts = self._twins.hearing.heard
         waits[0] += texts_in_days(texts, self._number, open_day)
-        texts.clear()
+        self._twins.hearing.forget()
         for version in self._asking:
             tallied = self._twins.versions[version].engine.measuring.tallied
             if tallied:
@@ -233,7 +233,7 @@ class Player:
         if not version:
             self._epoch_day = epoch.day
             twins.census.follow(epoch.thresholds)
-            twins.baskets.admitted, associations = epoch.orders_admitted, Associations(epoch.products)
+            twins.baskets.sample.admitted, associations = epoch.orders_admitted, Associations(epoch.products)
             twins.quality.usual, twins.quality.means = epoch.usual, epoch.means
             twins.hearing.sentiment = Sentiment(epoch.sentiment)
             for each in twins.versions:

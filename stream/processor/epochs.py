@@ -30,7 +30,8 @@ from stream.kpis.look import At, Look, Looking, Looks, add_to, listed
 from stream.kpis.rates import kpis
 from stream.outcome import Outcome
 from stream.processor.ranks import weights_of
-from stream.products.basket import ALL, Basket
+from stream.events.sample import ALL
+from stream.products.basket import Basket
 from stream.products.learner import Learner
 from stream.quality.means import Means, Sums, faded, merged_sums, take
 from stream.quality.suspicion import Usual, usual
@@ -117,7 +118,7 @@ class Epoch(msgspec.Struct, kw_only=True):
     products: bytes = b""
     """What is known of products, for `stream.products.associations` to open; also the learner's state."""
     orders_admitted: int = ALL
-    """See `stream.products.basket.Baskets`."""
+    """See `stream.events.sample.Sample`."""
     usual: Usual = Usual()
     """What is usual in the population, to tell outliers by."""
     means: Means = {}

@@ -229,7 +229,7 @@ class Partition:
         self._work.scorer.follow(epoch.model)
         self._work.engine.follow(epoch.weights, epoch.stopped)
         self._work.engine.associations = Associations(epoch.products)
-        self._work.baskets.admitted = epoch.orders_admitted
+        self._work.baskets.sample.admitted = epoch.orders_admitted
         self._work.hearing.sentiment = Sentiment(epoch.sentiment)
         self._work.quality.usual, self._work.quality.means = epoch.usual, epoch.means
 
@@ -297,8 +297,8 @@ class Partition:
         self._work.scorer.matured.clear()
         self._work.engine.measuring.tallied.clear()
         self._work.looking.looks.clear()
-        self._work.baskets.taken.clear()
-        self._work.hearing.heard.clear()
+        self._work.baskets.forget()
+        self._work.hearing.forget()
         self._work.quality.sums.clear()
         self._stale.rollback()
         self._waking.rollback()
@@ -608,6 +608,8 @@ class Partition:
     def _close_day(self, day: int, out: Outcome) -> None:
         """Ends a UTC day: the contributions of this partition up to and with it are complete."""
         self._contribute(out)
+        self._work.baskets.sample.start_again()
+        self._work.hearing.sample.start_again()
         self._record.closed_day = day
         self._record_touched = True
         contribution = DayClosed(partition=self._number, day=day, histograms=self._work.census.histograms)

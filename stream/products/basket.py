@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from stream.events.kinds import Purchase
+from stream.events.sample import Sample
 from stream.state.messages import basket_codes
 
 MOST_PRODUCTS = 32
@@ -13,8 +14,6 @@ family's groceries of a week are cut short."""
 MOST_BEFORE = 12
 """Products bought before that are learnt from, the newest ones. More: every order takes longer to learn; fewer: what is
 bought every other time is forgotten in between."""
-ALL = 1 << 32
-"""Every order is learnt from."""
 
 
 class Basket(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -37,18 +36,21 @@ class Baskets:
 
     def __init__(self, orders_per_day: int) -> None:
         self.taken: list[Basket] = []
-        self.admitted = ALL
-        """Orders whose ``drawn`` is smaller are taken: as many as the learner can use."""
+        self.sample = Sample(orders_per_day)
         self.is_on = orders_per_day > 0
+
+    def forget(self) -> None:
+        """What was taken since the last commit never happened."""
+        self.taken.clear()
+        self.sample.start_again()
 
     def add(self, event: Purchase, message: bytes, baskets: bytes) -> None:
         """Takes a new order. ``baskets``: those of the customer that are remembered, this one among them or not."""
+        lines = event.lines[:MOST_PRODUCTS]
         drawn = int.from_bytes(message[:4], "big")
-        if drawn >= self.admitted:
-            return
-        products = dict.fromkeys([line.product_id for line in event.lines[:MOST_PRODUCTS]])
-        products.pop("", None)
-        if products:
+        if any(line.product_id for line in lines) and self.sample.takes(drawn):
+            products = dict.fromkeys([line.product_id for line in lines])
+            products.pop("", None)
             before = basket_codes(baskets, MOST_BEFORE, message) if baskets else ()
             self.taken.append(
                 Basket(event.time_ms, event.customer, drawn, tuple(sorted(products)), before, event.category)

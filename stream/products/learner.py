@@ -13,7 +13,8 @@ from itertools import combinations
 import msgspec
 
 from stream.events.instants import DAY_MS
-from stream.products.basket import ALL, Basket
+from stream.events.sample import ALL, seen
+from stream.products.basket import Basket
 from stream.products.summary import Summary
 from stream.state.messages import product_code
 from stream.state.notes import category_code
@@ -49,7 +50,7 @@ class Table(msgspec.Struct, kw_only=True):
     categories: dict[int, str] = {}
     """`stream.state.notes.category_code` → name, the first that was heard of."""
     admitted: int = ALL
-    """See `stream.products.basket.Baskets`."""
+    """See `stream.events.sample.Sample`."""
     half_life_days: int = 0
 
 
@@ -90,24 +91,24 @@ class Learner:
             baskets = days[day]
             if not baskets or not most:
                 continue
-            seen = len(baskets) * ALL / admitted
+            baskets = sorted(baskets, key=_drawn)
+            orders = seen([basket.drawn for basket in baskets], most, admitted)
             # Twice what is needed is taken tomorrow: it may be slower than today.
-            self._table.admitted = min(ALL, max(1, int(ALL * 2 * most / seen)))
-            self._learn_day(day, baskets, seen)
+            self._table.admitted = min(ALL, max(1, int(ALL * 2 * most / orders)))
+            self._learn_day(day, baskets[:most], orders)
 
     @property
     def admitted(self) -> int:
         """Orders whose ``drawn`` is smaller are to be taken from now on."""
         return self._table.admitted
 
-    def _learn_day(self, day: int, baskets: Sequence[Basket], seen: float) -> None:
-        table, most = self._table, self._most_orders
-        chosen = sorted(baskets, key=_drawn)[:most] if len(baskets) > most else baskets
-        weight = seen / len(chosen)
+    def _learn_day(self, day: int, baskets: Sequence[Basket], orders: float) -> None:
+        table = self._table
+        weight = orders / len(baskets)
         for summary in (table.orders, table.items, table.together, table.first, table.then):
             summary.go_on(day, self._half_life_days)
         ordered = []
-        for basket in sorted(chosen, key=_canonical):
+        for basket in sorted(baskets, key=_canonical):
             age_days = max(0, day - basket.time_ms // DAY_MS)
             faded = weight * 0.5 ** (age_days / self._half_life_days)
             code = category_code(basket.category)

@@ -16,7 +16,8 @@ from stream.events.kinds import Line, Purchase
 from stream.processor.epochs import Bought, Coordinator, DayClosed
 from stream.products import learner as module
 from stream.products.associations import Associations, habit
-from stream.products.basket import ALL, Basket, Baskets
+from stream.events.sample import ALL
+from stream.products.basket import Basket, Baskets
 from stream.products.learner import Learner, read_table
 from stream.products.summary import Summary
 from stream.segments.population import Histograms
@@ -112,9 +113,9 @@ def test_a_sample_of_many_orders_stands_for_all() -> None:
     learner.learn({DAY: [_basket(f"c{n}", ("tea",) if n % 4 else ("tea", "cup")) for n in range(2_000)]})
     known = Associations(learner.table())
 
-    assert learner.admitted == pytest.approx(ALL / 10, rel=1e-6)
-    assert known.orders_with("tea") == pytest.approx(2_000)
-    assert known.orders_with("cup") == pytest.approx(500, rel=0.4)
+    assert learner.admitted == pytest.approx(ALL / 10, rel=0.2)
+    assert known.orders_with("tea") == pytest.approx(2_000, rel=0.2)
+    assert known.orders_with("cup") == pytest.approx(500, rel=0.5)
 
 
 def test_the_next_best_product_is_what_follows_what_was_bought() -> None:
@@ -178,7 +179,7 @@ def test_what_is_taken_of_an_order() -> None:
         message_id="m", customer="ann", time_ms=5, order_id="o", amount_minor=9, lines=lines, category="Tea"
     )
     baskets.add(order, b"\x00\x00\x00\x09rest", b"")
-    baskets.admitted = 9
+    baskets.sample.admitted = 9
     baskets.add(order, b"\x00\x00\x00\x09rest", b"")
 
     assert [Basket(5, "ann", 9, ("cup", "tea"), (), "Tea")] == baskets.taken
