@@ -20,6 +20,7 @@ from stream.config import Settings
 from stream.errors import StateError
 from stream.events.money import EXPONENT_OF
 from stream.events.record import Record
+from stream.events.sample import ALL
 from stream.experiments.bandit import weights
 from stream.experiments.published import effects, newly_heard, versions_of, with_old_ones_added_up
 from stream.experiments.tally import Tally, merged
@@ -30,7 +31,6 @@ from stream.kpis.look import At, Look, Looking, Looks, add_to, listed
 from stream.kpis.rates import kpis
 from stream.outcome import Outcome
 from stream.processor.ranks import weights_of
-from stream.events.sample import ALL
 from stream.products.basket import Basket
 from stream.products.learner import Learner
 from stream.quality.means import Means, Sums, faded, merged_sums, take

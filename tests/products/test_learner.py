@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from stream.config import Settings
 from stream.events.instants import DAY_MS
 from stream.events.kinds import Line, Purchase
+from stream.events.sample import ALL
 from stream.processor.epochs import Bought, Coordinator, DayClosed
 from stream.products import learner as module
 from stream.products.associations import Associations, habit
-from stream.events.sample import ALL
 from stream.products.basket import Basket, Baskets
 from stream.products.learner import Learner, read_table
 from stream.products.summary import Summary
