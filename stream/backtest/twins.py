@@ -273,8 +273,9 @@ class Twins:
                 del self.scorer.matured[before:]
             for own in life.own:
                 own.customer.memory.suspect = memory.suspect
-        if visited_ms != memory.grid_ms or deadlines.review_ms(purchases, memory, life.hash) <= now_ms:
-            classes = self.census.assessor.reviewed(profile, memory.reviewed_ms)
+        is_visit = visited_ms != memory.grid_ms
+        if is_visit or deadlines.review_ms(purchases, memory, life.hash) <= now_ms:
+            classes = self.census.assessor.reviewed(profile, memory.reviewed_ms, is_visit=is_visit)
             memory.reviewed_ms = now_ms
             self._count(profile, profile.standing._replace(classes=classes))
             crossed = not self._is_settled(profile, memory) and self.scorer.crosses(profile, memory, self._cycle_days)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from math import exp, sqrt
-from struct import pack, unpack
+from struct import unpack
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from stream.feedback.text import BITS, codes_of
 
@@ -132,11 +134,11 @@ class Learner:
         self._most = texts_per_day
         self._state = State()
         self._bytes = b""
-        self._model: LogisticRegression | None = None
+        self._weights: NDArray[np.float32] | None = None
 
     def restore(self, data: bytes) -> None:
         """Goes on from a state."""
-        self._state, self._bytes, self._model = _decode(data) if data else State(), data, None
+        self._state, self._bytes, self._weights = _decode(data) if data else State(), data, None
 
     def state(self) -> bytes:
         """All that is known, empty while that is nothing."""
@@ -147,9 +149,11 @@ class Learner:
         chosen = [heard for day in sorted(days) for heard in sorted(days[day], key=_drawn)[: self._most]]
         if not chosen:
             return
-        state, model = self._state, self._river()
-        for heard in sorted(chosen, key=_canonical):
-            codes = codes_of(heard.grams)
+        state, weights = self._state, self._known()
+        texts = [(heard, codes_of(heard.grams)) for heard in sorted(chosen, key=_canonical)]
+        # Goes on from what was published, as whoever takes over does. Weights of other n-grams stay as they are.
+        model = _river({code: float(weights[code]) for _, codes in texts for code in codes}, state.intercept)
+        for heard, codes in texts:
             if not codes:
                 continue
             if heard.told != UNTOLD:
@@ -160,26 +164,31 @@ class Learner:
             model.learn_one(dict.fromkeys(codes, 1.0 / sqrt(len(codes))), heard.praise)
             state.praised += heard.praise
             state.blamed += not heard.praise
-        weights = [0.0] * (1 << BITS)
         for code, weight in model.weights.items():
             weights[code] = weight
-        state.weights, state.intercept = zlib.compress(pack(_ENCODED, *weights), 1), float(model.intercept)
+        state.weights, state.intercept = zlib.compress(weights.tobytes(), 1), float(model.intercept)
         self._bytes = _encode(state)
-        self._model = None  # goes on from what was published, as whoever takes over does
 
-    def _river(self) -> LogisticRegression:
-        if self._model is None:
-            from river import linear_model, optim
-            from river.utils import VectorDict
+    def _known(self) -> NDArray[np.float32]:
+        """The weights by code, to be changed in place."""
+        if self._weights is None:
+            packed = self._state.weights
+            known = np.frombuffer(zlib.decompress(packed), "<f4") if packed else np.zeros(1 << BITS, "<f4")
+            self._weights = known.copy()
+        return self._weights
 
-            model = linear_model.LogisticRegression(optimizer=optim.SGD(_RATE), intercept_lr=_BIAS_RATE)
-            if self._state.weights:
-                weights = unpack(_ENCODED, zlib.decompress(self._state.weights))
-                # River offers no public way to set weights.
-                model._weights = VectorDict({code: weight for code, weight in enumerate(weights) if weight})  # noqa: SLF001
-            model.intercept = self._state.intercept
-            self._model = model
-        return self._model
+
+def _river(weights: dict[int, float], intercept: float) -> LogisticRegression:
+    """River's model with these weights."""
+    # River takes 2 s of CPU to import, which a shop without rated texts does without.
+    from river import linear_model, optim
+    from river.utils import VectorDict
+
+    model = linear_model.LogisticRegression(optimizer=optim.SGD(_RATE), intercept_lr=_BIAS_RATE)
+    # River offers no public way to set weights.
+    model._weights = VectorDict(weights)  # noqa: SLF001
+    model.intercept = intercept
+    return model
 
 
 def _sigmoid(value: float) -> float:

@@ -45,18 +45,21 @@ class Assessor:
         """What a customer is worth and how loyal, as of the profile's instant."""
         return self._assess(profile, is_review=False)
 
-    def reviewed(self, profile: Profile, last_review_ms: int) -> int:
-        """The number of the classes of a customer who is reviewed now, and was so last at an instant (0: never)."""
+    def reviewed(self, profile: Profile, last_review_ms: int, *, is_visit: bool) -> int:
+        """The number of the classes of a customer who is reviewed now, and was so last at an instant (0: never).
+
+        Value and loyalty are looked at on the customer's own calendar (``is_visit``) and at the first review of each 30 days: a
+        customer who is close to an alert is reviewed every week, and neither moves that fast.
+        """
         classes = profile.standing.classes
-        if not (self._has_value or self._has_loyalty or self._has_stage):
-            return classes
-        # Who is of high value is decided once a month: at the first review of each 30 days.
+        # Who is of high value is decided once a month.
         is_monthly = last_review_ms // (30 * DAY_MS) != profile.as_of_ms // (30 * DAY_MS)
-        found = self._assess(profile, is_review=is_monthly)
-        if self._has_value:
-            classes = with_class(classes, VALUE, VALUE_GROUPS.index(found.value_group))
-        if self._has_loyalty:
-            classes = with_class(classes, LOYALTY, LOYALTY_KINDS.index(found.loyalty_kind))
+        if (self._has_value or self._has_loyalty) and (is_visit or is_monthly):
+            found = self._assess(profile, is_review=is_monthly)
+            if self._has_value:
+                classes = with_class(classes, VALUE, VALUE_GROUPS.index(found.value_group))
+            if self._has_loyalty:
+                classes = with_class(classes, LOYALTY, LOYALTY_KINDS.index(found.loyalty_kind))
         if self._has_stage:
             classes = with_class(classes, LIFECYCLE, STAGES.index(profile.lifecycle) + 1)
         return classes

@@ -215,19 +215,19 @@ class CustomerWork:
         profile = self.profile(resident, now_ms)
         customer_hash = resident.hash
         decided_ms = decided_until_ms(resident.customer.rest_due_ms, resident.customer.next_due_ms, now_ms)
-        visited_ms = memory.grid_ms
+        before_ms = memory.grid_ms
         held_until_ms = self._held_until_ms(memory)
         if now_ms >= held_until_ms:
             self.catch_up_calendar(resident, profile, out)
         case = Case(profile, now_ms, self.scorer.score)
         purchases = profile.purchases
         review_ms = self.deadlines.review_ms(purchases, memory, customer_hash)
-        if review_ms <= now_ms:
+        is_visit, is_review = before_ms != memory.grid_ms, review_ms <= now_ms
+        if is_review:
             out.telemetry.timer_delay_ms.append(now_ms - review_ms)
-            visited_ms = -1
-        if visited_ms != memory.grid_ms:
+        if is_visit or is_review:
             standing = profile.standing
-            classes = self.census.assessor.reviewed(profile, memory.reviewed_ms)
+            classes = self.census.assessor.reviewed(profile, memory.reviewed_ms, is_visit=is_visit)
             memory.reviewed_ms = now_ms
             self._count(profile, out, standing._replace(classes=classes))
             self._alert(case, out)
