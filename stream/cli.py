@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay:replay", "Run history through the same code as live, files in, files out, no Kafka."),
     "backtest": ("backtest:backtest", "Compare two sets of rules over the same history: what would have changed."),
     "customer": ("customer:customer", "Look a customer up on a running worker."),
+    "customers": ("customers:customers", "List the customers of a tier, a segment, or with a tag."),
     "product": ("product:product", "Look a product up: what goes with it, what is bought next."),
     "model": ("model:model", "Show what the churn model has learnt, and what it goes by."),
     "explain": ("explain:explain", "Tell why an action went out, or didn't."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from stream.agents.shell import Shell
@@ -70,6 +70,24 @@ class ShellAnswers:
         if number in self._shell.held or not self._shell.status.assigned:
             raise self._not_yet
         raise self._elsewhere(number, self._shell.held)
+
+    def customers(self, asked: Mapping[str, str], after: str) -> Iterator[dict[str, Any] | None]:
+        """The customers of a class in this worker's partitions, one partition after the other; ``None`` in between."""
+        if not self._shell.held or any(runner is None for runner in map(self._shell.serving, self._shell.held)):
+            raise self._not_yet
+        first = self._shell.runner_of(after)[0] if after else -1
+        if first not in (-1, *self._shell.held):
+            raise self._elsewhere(first, self._shell.held)
+        return self._found(asked, after, [number for number in self._shell.held if number >= first])
+
+    def _found(
+        self, asked: Mapping[str, str], after: str, partitions: Iterable[int]
+    ) -> Iterator[dict[str, Any] | None]:
+        for number in partitions:
+            runner = self._shell.serving(number)
+            if runner is not None:
+                yield from runner.find(asked, after)
+            after = ""
 
     def product(self, product_id: str) -> dict[str, Any]:
         """What is known of a product, of which every worker knows the same."""

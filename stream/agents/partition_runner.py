@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -442,6 +442,14 @@ class PartitionRunner(Runner):
     def customer(self, customer_id: str) -> dict[str, Any] | None:
         """One customer as of now."""
         return self._claimed_processor().customer(customer_id, self.pace.now_ms())
+
+    def find(self, asked: Mapping[str, str], after: str) -> Iterator[dict[str, Any] | None]:
+        """The customers of a class as of now, those after one; ``None`` in between. Ends early when the partition is let go."""
+        processor = self._claimed_processor()
+        for found in processor.find(asked, after, self.pace.now_ms()):
+            yield found
+            if self.processor is not processor:
+                return
 
     def product(self, product_id: str) -> dict[str, Any]:
         """What is known of a product."""

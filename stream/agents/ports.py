@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from stream.events.record import Record
@@ -42,6 +42,9 @@ class Processor(Protocol):
 
     def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
         """One customer as JSON-able data."""
+
+    def find(self, asked: Mapping[str, str], after: str, now_ms: int) -> Iterator[dict[str, Any] | None]:
+        """The customers of a class, as JSON-able data, those after one; ``None`` in between, when others may have a turn."""
 
     def product(self, product_id: str) -> dict[str, Any]:
         """What is known of a product, as JSON-able data."""

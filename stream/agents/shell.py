@@ -381,8 +381,12 @@ class Shell:
         if self._layout is None:
             return -1, None
         number = self.core.partition_of(customer_id, self._layout.partitions)
+        return number, self.serving(number)
+
+    def serving(self, number: int) -> PartitionRunner | None:
+        """The runner of a partition, if it is here and serves."""
         runner = self._runners.get(number)
-        return number, runner if runner is not None and runner.serving else None
+        return runner if runner is not None and runner.serving else None
 
     def any_runner(self) -> PartitionRunner | None:
         """A runner that serves: what all partitions share can be asked of any."""

@@ -128,7 +128,7 @@ def _content(body: bytes) -> dict[str, Any]:
 
 def card(customer: Mapping[str, Any]) -> Panel:
     """One customer for people. What isn't known isn't shown."""
-    head = Text.assemble((customer["tier"], _TIER_STYLE.get(customer["tier"], "")), "  ", customer["segment"] or "")
+    head = Text.assemble((customer["tier"], TIER_STYLE.get(customer["tier"], "")), "  ", customer["segment"] or "")
     rfm = customer["rfm"]
     if rfm["r"] is not None:
         head.append(f"  R{rfm['r']} F{rfm['f']} M{rfm['m']}", style="dim")
@@ -143,7 +143,7 @@ def card(customer: Mapping[str, Any]) -> Panel:
     )  # fmt: skip
 
 
-_TIER_STYLE = {"high": "green", "medium": "cyan", "low": "yellow", "lost": "red", "prospect": "dim"}
+TIER_STYLE = {"high": "green", "medium": "cyan", "low": "yellow", "lost": "red", "prospect": "dim"}
 
 
 def _windows(customer: Mapping[str, Any]) -> Table:

@@ -82,8 +82,32 @@ class Assessor:
             "loyalty_indicators": {name: round(score, 1) for name, score in found.indicators.items()},
             "value_index": float(f"{found.value_index:.6g}") if found.value_index >= 0 else None,
             "value_rank": round(found.value_rank, 4) if found.value_rank >= 0 else None,
-            "personas": list(self._personas(profile)),
+            "personas": list(self.personas(profile)),
         }
+
+    def personas(self, profile: Profile) -> tuple[str, ...]:
+        """The customer's persona tags."""
+        scales, cell = self._ranks.scales, profile.standing.cell
+        order = -1.0
+        if scales is not None and cell:
+            order = scales.shares(taken_apart(cell))[2]
+        return personas(
+            Habits(
+                profile.frequency_365d,
+                profile.discount_share_365d,
+                profile.views_30d,
+                profile.recency_days,
+                profile.last_nps,
+                profile.last_rating,
+                profile.open_complaints,
+                profile.preferred_hour,
+                profile.buys_on,
+                profile.cycle_days,
+                profile.cycle_spread_days,
+                order,
+                bool(profile.refunds_365d * 2 > profile.frequency_365d > 1),
+            )
+        )
 
     # -- inside
 
@@ -145,27 +169,4 @@ class Assessor:
             profile.last_csat,
             profile.last_rating,
             profile.day - engaged_ms // DAY_MS if engaged_ms else NEVER_DAYS,
-        )
-
-    def _personas(self, profile: Profile) -> tuple[str, ...]:
-        scales, cell = self._ranks.scales, profile.standing.cell
-        order = -1.0
-        if scales is not None and cell:
-            order = scales.shares(taken_apart(cell))[2]
-        return personas(
-            Habits(
-                profile.frequency_365d,
-                profile.discount_share_365d,
-                profile.views_30d,
-                profile.recency_days,
-                profile.last_nps,
-                profile.last_rating,
-                profile.open_complaints,
-                profile.preferred_hour,
-                profile.buys_on,
-                profile.cycle_days,
-                profile.cycle_spread_days,
-                order,
-                bool(profile.refunds_365d * 2 > profile.frequency_365d > 1),
-            )
         )

@@ -32,6 +32,7 @@ class Census:
         self.thresholds: Thresholds | None = None
         self.ranks = Ranks(settings)
         self._thresholds_day: str | None = None
+        self.currency = settings.currency
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
         self.assessor = Assessor(settings, self.ranks)
         self._by_share = settings.tier_scheme == SHARE
@@ -110,6 +111,10 @@ class Census:
             "loyalty": profile.loyalty_kind or None,
             "lifecycle": profile.lifecycle,
         }
+
+    def tier_of(self, counted: Population) -> str:
+        """The tier in force of a customer as last counted."""
+        return self._primary(counted.tier, counted.classes)
 
     def count(
         self,

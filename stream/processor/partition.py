@@ -44,14 +44,16 @@ from stream.processor.epochs import (
     orders_in_days,
     texts_in_days,
 )
+from stream.processor.finding import found_in
 from stream.processor.residents import Resident, Residents, key_of
 from stream.processor.runs import Batch, in_runs
 from stream.processor.stale import Stale
-from stream.processor.view import customer_view, product_view, score_view
+from stream.processor.view import brief_view, customer_view, product_view, score_view
 from stream.products.associations import Associations
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
 from stream.segments.schemes import by_class
+from stream.segments.wanted import Wanted, wanted
 from stream.state.customer import Head, encode, head
 from stream.state.messages import Seen
 from stream.state.orders import Applied
@@ -325,6 +327,15 @@ class Partition:
             if view is not None:
                 yield view
 
+    def find(self, asked: Mapping[str, str], after: str, now_ms: int) -> Iterator[dict[str, Any] | None]:
+        """Customers of a tier, a segment, a class, with a tag (`stream.segments.wanted`), JSON-able, as `stream.processor.finding` does.
+
+        Raises:
+            ValueError: something is asked for that there isn't.
+        """
+        who, now_ms = wanted(asked), max(now_ms, self._now_ms)
+        return found_in(self._store, who, after, lambda key: self._brief(key, who, now_ms), self._work.census.tier_of)
+
     def product(self, product_id: str) -> dict[str, Any]:
         """What is known of a product, JSON-able: what it is bought together with, and what is bought next."""
         return product_view(self._work.engine.associations, product_id, self._epoch_day)
@@ -427,6 +438,10 @@ class Partition:
     def _stored_head(self, key: bytes) -> Head | None:
         value = self._store.get(key)
         return None if value is None else head(value)
+
+    def _brief(self, key: bytes, who: Wanted, now_ms: int) -> dict[str, Any] | None:
+        resident = self._residents.look(key.decode())
+        return None if resident is None else brief_view(self._work, resident, now_ms, who.tag)
 
     def _everybody(self) -> Iterator[Resident]:
         keys = self._store.keys() | self._residents.changed_keys()

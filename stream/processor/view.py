@@ -88,6 +88,26 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
     }
 
 
+def brief_view(work: CustomerWork, resident: Resident, as_of_ms: int, tag: str = "") -> dict[str, Any] | None:
+    """A line in a list of customers; ``None`` for who doesn't have a persona tag that is asked for."""
+    profile = work.profile(resident, as_of_ms)
+    personas = work.census.assessor.personas(profile)
+    if tag and tag not in personas:
+        return None
+    last_ms, year = profile.purchases.last_ms, profile.purchases.year(profile.day)
+    ref = work.scorer.score(profile).ref
+    return {
+        "customer_id": resident.id,
+        "last_purchase_at": None if last_ms is None else to_text(last_ms),
+        "frequency_365d": year.frequency,
+        "monetary_365d_minor": year.monetary_minor,
+        "currency": work.census.currency,
+        "churn_probability": ref.churn_probability,
+        "churn_abstained": ref.abstained,
+        "personas": list(personas),
+    }
+
+
 def _next_products(work: CustomerWork, resident: Resident) -> list[dict[str, Any]]:
     known, baskets = work.engine.associations, resident.customer.messages.baskets
     if not baskets or not known.known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 
@@ -26,6 +27,16 @@ class Answers(Protocol):
         Raises:
             Elsewhere: another worker has the customer's partition.
             NotYet: the partition is this worker's, but not restored yet.
+        """
+
+    def customers(self, asked: Mapping[str, str], after: str) -> Iterator[dict[str, Any] | None]:
+        """The customers of a class in this worker's partitions, those after one (empty: all); ``None`` in between, when others may
+        have a turn.
+
+        Raises:
+            ValueError: something is asked for that there isn't; also from the first step on.
+            Elsewhere: another worker has the partition of the one to go on after.
+            NotYet: not all partitions are restored yet.
         """
 
     def product(self, product_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The worker's HTTP port: probes, metrics and the look at one customer.
+"""The worker's HTTP port: probes, metrics, the look at one customer and at all of a class.
 
 Bound to this machine unless a token is set. Probes are open to whoever reaches the port: they say nothing about
 customers, and a kubelet has no token.
@@ -6,6 +6,7 @@ customers, and a kubelet has no token.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import os
@@ -20,6 +21,8 @@ from stream.config import Settings
 from stream.errors import PortInUse
 from stream.web.ports import Answers, Elsewhere, NotYet
 
+PAGE, MOST_PAGE = 100, 1_000
+"""Customers of a list that are told at once. More: one answer takes the worker's time for a quarter of a second in all."""
 _OPEN_PATHS = frozenset({"/health", "/ready"})
 
 _log = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ class WebServer(Service):
             why = os.strerror(error.errno or 0).lower()
             raise PortInUse(f"the web port {host}:{port} can't be opened ({why}); see --web-port") from error
         self.port = self._runner.addresses[0][1]
-        _log.info("web: http://%s:%d (/health /ready /metrics /customers/ID /products/ID)", host, self.port)
+        _log.info("web: http://%s:%d (/health /ready /metrics /customers /customers/ID /products/ID)", host, self.port)
 
     async def on_stop(self) -> None:
         """Listens no more."""
@@ -63,6 +66,7 @@ class WebServer(Service):
 
 def make_application(answers: Answers, token: str = "") -> web.Application:
     """The routes. With a token every path but the probes asks for ``Authorization: Bearer``."""
+    one_list = asyncio.Lock()
 
     async def health(request: web.Request) -> web.Response:
         stuck = answers.alive()
@@ -81,20 +85,37 @@ def make_application(answers: Answers, token: str = "") -> web.Application:
         try:
             found = answers.customer(customer_id)
         except Elsewhere as elsewhere:
-            # 421 Misdirected Request (RFC 9110 §15.5.20): right question, wrong server.
-            return _json(
-                {
-                    "error": "another worker serves this customer; ask all workers, or the one with the partition",
-                    "partition": elsewhere.partition,
-                    "partitions_here": elsewhere.held,
-                },
-                421,
-            )
+            return _misdirected(elsewhere)
         except NotYet:
             return _json({"error": "not ready yet", "reasons": answers.ready()}, 503)
         if found is None:
             return _json({"error": f"no customer {customer_id!r}"}, 404)
         return _json(found)
+
+    async def customers(request: web.Request) -> web.Response:
+        asked = dict(request.query)
+        after, limit = asked.pop("after", ""), asked.pop("limit", str(PAGE))
+        if not limit.isdecimal() or not 1 <= int(limit) <= MOST_PAGE:
+            return _json({"error": f"limit is a number from 1 to {MOST_PAGE:,}, not {limit!r}"}, 400)
+        page: list[dict[str, Any]] = []
+        try:
+            async with one_list:  # each goes through all customers: several at once would be a load that nobody sees
+                for found in answers.customers(asked, after):
+                    if found is not None:
+                        page.append(found)
+                        if len(page) == int(limit):
+                            break
+                    elif request.transport is None:
+                        break  # nobody waits any more
+                    await asyncio.sleep(0)
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        except Elsewhere as elsewhere:
+            return _misdirected(elsewhere)
+        except NotYet:
+            return _json({"error": "not ready yet", "reasons": answers.ready()}, 503)
+        full = len(page) == int(limit)
+        return _json({"customers": page, "after": page[-1]["customer_id"] if full else None})
 
     async def product(request: web.Request) -> web.Response:
         product_id = request.match_info["product_id"]
@@ -112,6 +133,7 @@ def make_application(answers: Answers, token: str = "") -> web.Application:
             web.get("/health", health),
             web.get("/ready", ready),
             web.get("/metrics", metrics),
+            web.get("/customers", customers),
             # An id may hold a slash.
             web.get("/customers/{customer_id:.+}", customer),
             web.get("/products/{product_id:.+}", product),
@@ -133,6 +155,18 @@ def _guard(token: str) -> Any:
         return refusal
 
     return guard
+
+
+def _misdirected(elsewhere: Elsewhere) -> web.Response:
+    # 421 Misdirected Request (RFC 9110 §15.5.20): right question, wrong server.
+    return _json(
+        {
+            "error": "another worker serves this customer; ask all workers, or the one with the partition",
+            "partition": elsewhere.partition,
+            "partitions_here": elsewhere.held,
+        },
+        421,
+    )
 
 
 def _json(content: dict[str, Any], status: int = 200) -> web.Response:

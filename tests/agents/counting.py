@@ -6,7 +6,7 @@ it returns, duplicates are known by the offset stamped in each record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -135,6 +135,10 @@ class CountingPartition:
     def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
         key = customer_id.encode()
         return {"customer_id": customer_id, "count": _count(self._store[key]).number} if key in self._store else None
+
+    def find(self, asked: Mapping[str, str], after: str, now_ms: int) -> Iterator[dict[str, Any] | None]:
+        """Everybody, whatever is asked."""
+        return iter([{"customer_id": key.decode()} for key in sorted(self._store)])
 
     def product(self, product_id: str) -> dict[str, Any]:
         return {"product_id": product_id, "known": False}

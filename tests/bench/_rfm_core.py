@@ -9,7 +9,7 @@ It implements the same ports as the product's processor and runs on the same she
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 from typing import Any
 
@@ -123,6 +123,10 @@ class RfmPartition:
 
     def rollback(self) -> None:
         """Nothing is kept between batches but the store."""
+
+    def find(self, asked: Mapping[str, str], after: str, now_ms: int) -> Iterator[dict[str, Any] | None]:
+        """Has no classes."""
+        return iter(())
 
     def product(self, product_id: str) -> dict[str, Any]:
         """Nothing."""

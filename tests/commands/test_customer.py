@@ -7,7 +7,7 @@ import io
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from stream.cli import main
-from stream.commands.customer import card
+from stream.commands.customer import ask, card
 from stream.testing import Shop
 from stream.web.ports import Elsewhere, NotYet
 from stream.web.server import make_application
@@ -59,6 +59,9 @@ class Worker:
         if customer_id == "early":
             raise NotYet
         return self.shop.partition.customer(customer_id, self.shop.partition.now_ms)
+
+    def customers(self, asked: Mapping[str, str], after: str) -> Iterator[dict[str, Any] | None]:
+        return self.shop.partition.find(asked, after, self.shop.partition.now_ms)
 
     def product(self, product_id: str) -> dict[str, Any]:
         if product_id == "early":
@@ -179,3 +182,55 @@ def test_the_risk_is_shown_with_the_reasons_that_the_worker_gives() -> None:
 
     for part in ("81% by the model of 2026-01-20", "▲ no purchase for 41 days", "▼ loyalty"):
         assert part in text
+
+
+def listed(*arguments: str) -> Result:
+    """`winback customers` as the shell would call it."""
+    return CliRunner().invoke(main, ["customers", *arguments])
+
+
+def test_the_customers_of_a_class_are_listed_page_by_page(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them and nobody else, whatever the page; by tier, segment, scheme and tag, and by all at once."""
+    monkeypatch.setattr("stream.commands.customers.PAGE", 3)
+    partition = Worker().shop.partition
+    everybody = [ANN, BOB, *(f"c{number}" for number in range(8))]
+    known = {each: partition.customer(each, partition.now_ms) or {} for each in everybody}
+
+    def ids(*arguments: str) -> list[str]:
+        result = listed(*arguments, "--url", url, "--limit", "0", "--json")
+        assert result.exit_code == 0, result.stderr
+        return [json.loads(line)["customer_id"] for line in result.stdout.splitlines()]
+
+    for tier in ("low", "prospect", "high"):
+        assert sorted(ids(f"tier={tier}")) == sorted(each for each in everybody if known[each]["tier"] == tier)
+    one_timers = sorted(each for each in everybody if "one_timer" in known[each]["personas"])
+    assert len(one_timers) == 8
+    assert sorted(ids("tag=one timer", "fixed=LOW")) == one_timers
+    assert ids("tag=one_timer", "tier=prospect") == []
+
+
+def test_a_list_is_a_table_for_people(url: str) -> None:
+    """With what a campaign goes by; it says when there is more."""
+    result = listed("tier=low", "--url", url)
+    short = listed("tier=low", "--url", url, "--limit", "2")
+
+    assert "ann/1 low Champions 3 1,334.50 2026-01-21 full_price" in " ".join(result.stdout.split())
+    assert (True, False, True) == ("c0" in short.stdout, "c1" in short.stdout, "--limit" in short.stderr)
+    assert "Nobody is." in listed("tier=lost", "--url", url).stdout
+
+
+def test_what_nobody_can_be_is_told_at_once(url: str) -> None:
+    """All that is wrong, with the words there are, by the command and by the worker."""
+    result = listed("tier=gold", "hair=red", "low", "--url", url)
+
+    assert result.exit_code == 1
+    for part in (
+        "3 problems",
+        "there is no tier 'gold': high, medium",
+        "hair is nothing to ask by",
+        "'low' is not CLASS=WORD",
+    ):
+        assert part in result.stderr
+    for query, said in (("tier=gold", "there is no tier 'gold'"), ("limit=0", "from 1 to 1,000")):
+        status, answer = ask(f"{url}/customers?{query}", "")
+        assert (400, True) == (status, said in answer["error"])

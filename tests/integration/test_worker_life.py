@@ -97,6 +97,12 @@ def test_probes_and_questions_over_http(broker: EmbeddedBroker) -> None:
             await until(lambda: _answer(http, f"{url}/customers/ann/1", 200, "secret"))
             assert await _answer(http, f"{url}/customers/bob", 404, "secret")
             assert await _answer(http, f"{url}/customers/ann/1", 401, "wrong")
+
+            async def listed() -> bool:
+                async with http.get(f"{url}/customers", headers={"Authorization": "Bearer secret"}) as answer:
+                    return ["ann/1"] == [line["customer_id"] for line in (await answer.json())["customers"]]
+
+            await until(listed)
             assert await _answer(http, f"{url}/metrics", 401)
             await asyncio.sleep(2.0)
             async with http.get(f"{url}/metrics", headers={"Authorization": "Bearer secret"}) as answer:

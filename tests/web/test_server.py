@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
@@ -35,6 +36,13 @@ class Worker:
         if customer_id == "early":
             raise NotYet
         return {"customer_id": customer_id} if customer_id == "shop/ann" else None
+
+    def customers(self, asked: Mapping[str, str], after: str) -> Iterator[dict[str, Any] | None]:
+        if after == "moved":
+            raise Elsewhere(3, [0, 1])
+        if after == "early":
+            raise NotYet
+        return iter([None, {"customer_id": "ann", **asked}, None, {"customer_id": "bob"}])
 
     def product(self, product_id: str) -> dict[str, Any]:
         if product_id == "early":
@@ -80,6 +88,19 @@ def test_a_customer_is_found_missing_elsewhere_or_not_yet() -> None:
     code, body = get(Worker(), "/customers/moved")
     assert (421, 3, [0, 1]) == (code, body["partition"], body["partitions_here"])
     assert 503 == get(Worker(), "/customers/early")[0]
+
+
+def test_customers_are_listed_page_by_page() -> None:
+    """A full page names the last one, to go on after; filters reach the worker."""
+    assert get(Worker(), "/customers?tier=high") == (
+        200,
+        {"customers": [{"customer_id": "ann", "tier": "high"}, {"customer_id": "bob"}], "after": None},
+    )
+    assert get(Worker(), "/customers?limit=1") == (200, {"customers": [{"customer_id": "ann"}], "after": "ann"})
+    assert [421, 503, 400, 400] == [
+        get(Worker(), f"/customers?{query}")[0] for query in ("after=moved", "after=early", "limit=1001", "limit=x")
+    ]
+    assert 401 == get(Worker(), "/customers", token="t")[0]
 
 
 def test_with_a_token_only_probes_are_open() -> None:
