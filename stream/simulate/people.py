@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import log
 from random import Random
 from typing import NamedTuple
+from zlib import crc32
 
 from stream.events.instants import DAY_MS
 from stream.simulate.catalogue import BY_CATEGORY, PLACES
@@ -41,13 +42,17 @@ VISIT_MS = 1_800_000
 """No visit takes longer from its start to its order. Nobody starts buying later than this before they leave."""
 
 
+CHANNELS = ("web", "app", "pos", "web", "app")
+"""Where shoppers buy, as many of each as their share. Whoever buys in the store looks things up on the web."""
+
+
 class Shopper:
     """One customer of the shop, and what will become of them.
 
     ``churn_ms`` is the first instant from which they never order again, in life time, which in history is event time.
     """
 
-    __slots__ = ("categories", "churn_ms", "cycle_ms", "device", "id", "joined_ms", "known", "last_order_ms", "name",
+    __slots__ = ("categories", "channel", "churn_ms", "cycle_ms", "device", "id", "joined_ms", "known", "last_order_ms", "name",
                  "persona", "place")  # fmt: skip
 
     def __init__(self, rng: Random, number: int, joined_ms: int) -> None:
@@ -60,6 +65,7 @@ class Shopper:
             draw -= candidate.share
         low, high = persona.cycle_days
         self.id = f"C-{number:06d}"
+        self.channel = CHANNELS[crc32(self.id.encode()) % len(CHANNELS)]
         self.device = f"d-{rng.getrandbits(40):010x}"
         self.persona = persona
         self.joined_ms = joined_ms

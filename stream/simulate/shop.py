@@ -20,6 +20,8 @@ Event = tuple[str, dict[str, Any]]
 """(input topic by kind: purchases, browses, feedback, profiles, outcomes; the Segment message)"""
 
 
+_ELSEWHERE = 7
+"""One message in so many is from another channel than the shopper's own."""
 _Step = Callable[[Shopper, int, int], None]
 
 
@@ -270,6 +272,9 @@ class Shop:
         self, shopper: Shopper, at_ms: int, topic: str, name: str, properties: dict[str, Any], anonymous: bool = False
     ) -> None:
         who, key = ("anonymousId", shopper.device) if anonymous else ("userId", shopper.id)
+        # Now and then elsewhere than usual: by count, so that no other draw depends on it.
+        channel = shopper.channel if self._messages % _ELSEWHERE else "web"
+        properties = {**properties, "channel": "web" if channel == "pos" and topic == "browses" else channel}
         self._message(at_ms, topic, {"type": "track", "event": name, who: key, "properties": properties})
 
     def _message(self, at_ms: int, topic: str, message: dict[str, Any]) -> None:
