@@ -424,8 +424,10 @@ PROGRAMME = [
     lines(
         "What does one spend in a year?",
         "short",
-        "At the pace of those who were in the tier a period ago, minor units. Compare with what an offer costs.",
-        ("{{tier}}", "max by (tier) (winback_value_next_year_minor)"),
+        "At the pace of those who were in the tier a period ago, and to be expected by the models of value; minor units. Compare with "
+        "what an offer costs.",
+        ("{{tier}}, pace", "max by (tier) (winback_value_next_year_minor)"),
+        ("{{tier}}, expected", "max by (tier) (winback_value_expected_year_minor)"),
     ),
     lines(
         "How many have been measured?",

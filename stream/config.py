@@ -140,6 +140,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "what the indicators weigh in the loyalty of 0 to 100; those that aren't known leave theirs to the others"
         ),
     ] = "nps=0.25,csat=0.15,frequency=0.25,value=0.15,churn=0.2"
+    # -- value
+    panel_customers: Annotated[
+        int,
+        Help(
+            "customers whose purchases the models of value are fitted to, a random sample; 0: nobody is valued",
+            "customers",
+        ),
+    ] = 8_000
+    lifetime_years: Annotated[
+        float, Help("how long a customer is one, for the value of a customer as the documents have it", "years")
+    ] = 3.0
     # -- quality of what comes in
     suspects: Annotated[
         Literal["watch", "off"],
@@ -256,6 +267,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "product_half_life_days": (1, 3_650),
     "tier_margin": (0, 0.1),
     "high_value_spend": (0, 1e12),
+    "panel_customers": (0, 30_000),
+    "lifetime_years": (0.1, 100),
     "sentiment_texts_per_day": (0, 1_000_000),
     "cap_messages": (0, 1_000),
     "cap_window_days": (1, 365),

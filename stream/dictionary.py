@@ -162,7 +162,10 @@ _OUTPUT_FIELDS: dict[str, tuple[str, str]] = {
     },
     "value_by_tier": (
         "list",
-        "customers of each tier, what they have spent ever, and what one of them spends in a year",
+        (
+            "customers of each tier, what they have spent ever, what one of them spends in a year at the pace of the last period, and "
+            "is expected to spend in the year to come"
+        ),
     ),
     "rule_id": ("name", "the measured rule"),
     "version": ("number", "its version: each is an experiment of its own"),
@@ -217,6 +220,13 @@ VIEW: dict[str, tuple[str, str]] = {
     "value_rank": (
         "0–1",
         "share of the living buyers whose value index is lower, by the index of the setting `value_index`",
+    ),
+    "lifetime_value": (
+        "minor units, purchases",
+        (
+            "what the customer [will be worth](value.md): as the documents have it, and in the coming 12 months; purchases (days with "
+            "orders) and what one is worth; `abstained` says why it isn't known"
+        ),
     ),
     "personas": ("names", "what sets the customer apart"),
     "churn_probability": ("0–1", "P(no purchase within the horizon), `null` without a model or a purchase"),

@@ -28,6 +28,8 @@ class TierValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of it, a customer's average."""
     next_year_minor: int | None
     """What a customer of the tier spends in a year, at the pace of those who were in it a period ago; ``None`` before anybody was."""
+    expected_year_minor: int | None
+    """What a customer of the tier is expected to spend in the year to come, by the models of value; ``None`` before they are fitted."""
 
 
 class Kpis(msgspec.Struct, frozen=True, kw_only=True):

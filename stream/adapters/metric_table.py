@@ -108,6 +108,11 @@ METRICS: tuple[Metric, ...] = (
     _gauge("winback_value_lifetime_minor", "tier", "What a customer of the tier has spent so far, minor units."),
     _gauge("winback_value_next_year_minor", "tier", "What a customer of the tier spends in a year, minor units."),
     _gauge(
+        "winback_value_expected_year_minor",
+        "tier",
+        "What a customer of the tier is expected to spend in the year to come, minor units.",
+    ),
+    _gauge(
         "winback_experiment_customers",
         "rule version arm",
         "Customers whose outcome is known, of a rule's newest version.",

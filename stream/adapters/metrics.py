@@ -292,6 +292,8 @@ class Metrics(Collector):
                     rows["winback_value_lifetime_minor"][value.tier,] = value.average_minor
                 if value.next_year_minor is not None:
                     rows["winback_value_next_year_minor"][value.tier,] = value.next_year_minor
+                if value.expected_year_minor is not None:
+                    rows["winback_value_expected_year_minor"][value.tier,] = value.expected_year_minor
         for arm in programme.effects:
             labels = (arm.rule_id, str(arm.version), arm.arm)
             rows["winback_experiment_customers"][labels] = arm.exposed

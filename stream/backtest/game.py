@@ -28,6 +28,7 @@ from stream.processor.epochs import (
     contribution_message,
     decode_epoch,
     in_days,
+    members_in_days,
     orders_in_days,
     texts_in_days,
 )
@@ -206,6 +207,9 @@ class Player:
         if sums:
             waits[0].append(contribution_message(Figures(partition=self._number, day=open_day, sums=sums)))
             sums.clear()
+        members = self._twins.valuing.looks
+        waits[0] += members_in_days(members, self._number, open_day)
+        members.clear()
         texts = self._twins.hearing.heard
         waits[0] += texts_in_days(texts, self._number, open_day)
         self._twins.hearing.forget()
@@ -236,6 +240,7 @@ class Player:
             twins.baskets.sample.admitted, associations = epoch.orders_admitted, Associations(epoch.products)
             twins.quality.usual, twins.quality.means = epoch.usual, epoch.means
             twins.hearing.sentiment = Sentiment(epoch.sentiment)
+            twins.valuing.follow(epoch.value, epoch.panel_below)
             for each in twins.versions:
                 each.engine.associations = associations
             twins.scorer.follow(epoch.model)

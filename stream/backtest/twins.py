@@ -115,6 +115,7 @@ class Twins:
         self.census = _Quiet(settings)
         self.scorer = Scorer(settings)
         self.quality = Watch(settings)
+        self.valuing = self.census.assessor.valuing
         self.hearing = Hearing(settings.sentiment_texts_per_day)
         self.census.assessor.churn_of = self._churn_of
         self.baskets = Baskets(settings.product_orders_per_day)
@@ -222,7 +223,7 @@ class Twins:
         profile.stand_ins = self.quality.stand_ins
         profile.shop_zone = self._settings.time_zone
         profile.category_name = self.versions[0].engine.associations.category
-        profile.assess = census.assessor.assess
+        profile.assessor = census.assessor
         return profile
 
     def _case(self, profile: Profile, own: Own) -> Case:
@@ -271,6 +272,7 @@ class Twins:
             self.scorer.visit(at, memory, grid_ms)
             if memory.suspect:
                 del self.scorer.matured[before:]
+            self.valuing.visit(at, memory)
             for own in life.own:
                 own.customer.memory.suspect = memory.suspect
         is_visit = visited_ms != memory.grid_ms

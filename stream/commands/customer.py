@@ -171,6 +171,11 @@ def _rows(customer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         rhythm = f"every {customer['cycle_days']:g} days, give or take {customer['cycle_spread_days']:g}"
         rows.append(("rhythm", f"{rhythm}; next expected on {(customer['expected_next_purchase_at'] or '–')[:10]}"))
     rows.append(("churn risk", _risk(customer)))
+    worth = customer["lifetime_value"]
+    if worth["next_12_months_minor"] is not None:
+        money = amount_text(worth["next_12_months_minor"], customer["currency"])
+        how = f"{worth['purchases_12_months']:.1f} purchases in the next 12 months"
+        rows.append(("worth", f"{money} {customer['currency']} expected, by {how}"))
     cart = customer["cart"]
     if cart["items"]:
         worth = amount_text(cart["value_minor"], customer["currency"])

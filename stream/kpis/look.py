@@ -58,6 +58,10 @@ class Counts(msgspec.Struct, array_like=True, gc=False):
     """Were in the tier a period ago (not only now)."""
     spent_minor: int = 0
     """What those have spent in that period."""
+    valued: int = 0
+    """Of the buyers, those of whom it was known what they are worth in the year after the look."""
+    ahead_minor: int = 0
+    """That, of all of them."""
 
     def add(self, other: Counts) -> None:
         """Adds the looks of others."""
@@ -114,8 +118,9 @@ class Looking:
         self.looks: Looks = {}
         """Not contributed yet."""
 
-    def look(self, customer: Customer, purchases: Purchases, at_ms: int) -> None:
-        """Counts a customer as of a midnight UTC; what is dated later isn't looked at."""
+    def look(self, customer: Customer, purchases: Purchases, at_ms: int, ahead_minor: int | None = None) -> None:
+        """Counts a customer as of a midnight UTC; what is dated later isn't looked at. ``ahead_minor``: what they are expected to be
+        worth in the year to come."""
         first_ms, last_ms = purchases.first_ms, purchases.last_ms
         if first_ms is None or last_ms is None or first_ms >= at_ms:
             return
@@ -131,6 +136,9 @@ class Looking:
         counts.buyers += 1
         counts.again += frequency > 1
         counts.lifetime_minor = min(MOST_SUM_MINOR, counts.lifetime_minor + minor)
+        if ahead_minor is not None:
+            counts.valued += 1
+            counts.ahead_minor = min(MOST_SUM_MINOR, counts.ahead_minor + ahead_minor)
         if first_day < then:
             if purchases.days_between(then - self.horizon_days, then):
                 counts.active += 1

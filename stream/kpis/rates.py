@@ -69,4 +69,5 @@ def _value(tier: str, counts: Counts, period_days: int) -> TierValue:
         lifetime_minor=counts.lifetime_minor,
         average_minor=counts.lifetime_minor // counts.buyers if counts.buyers else None,
         next_year_minor=year_minor,
+        expected_year_minor=counts.ahead_minor // counts.valued if counts.valued else None,
     )

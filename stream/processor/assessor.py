@@ -11,6 +11,7 @@ from stream.config import Settings, numbers
 from stream.events.instants import DAY_MS
 from stream.events.money import EXPONENT_OF
 from stream.processor.ranks import Ranks
+from stream.processor.valuing import Valuing
 from stream.segments.cells import Cell, taken_apart
 from stream.segments.lifecycle import STAGES
 from stream.segments.loyalty import LOYALTY_KINDS, Shown, indicators, kind_of, loyalty_of
@@ -19,7 +20,7 @@ from stream.segments.scales import value_as_written
 from stream.segments.schemes import LIFECYCLE, LOYALTY, VALUE, class_in, with_class
 from stream.segments.shares import position_of
 from stream.segments.value import VALUE_GROUPS, Worth, group_of
-from stream.state.profile import NEVER_DAYS, Assessment, Profile
+from stream.state.profile import NEVER_DAYS, Assessment, Profile, Prospects
 
 ChurnOf = Callable[[Profile], float | None]
 """P(churn) of a customer, ``None`` while it isn't to be trusted."""
@@ -31,6 +32,7 @@ class Assessor:
     def __init__(self, settings: Settings, ranks: Ranks) -> None:
         schemes = settings.schemes.split(",")
         self.churn_of: ChurnOf = lambda profile: None
+        self.valuing = Valuing(settings)
         self._ranks = ranks
         self._has_value = VALUE in schemes
         self._has_loyalty = LOYALTY in schemes
@@ -44,6 +46,10 @@ class Assessor:
     def assess(self, profile: Profile) -> Assessment:
         """What a customer is worth and how loyal, as of the profile's instant."""
         return self._assess(profile, is_review=False)
+
+    def prospects(self, profile: Profile) -> Prospects:
+        """What is to be expected of a customer, as of the profile's instant."""
+        return self.valuing.prospects(profile)
 
     def reviewed(self, profile: Profile, last_review_ms: int, *, is_visit: bool) -> int:
         """The number of the classes of a customer who is reviewed now, and was so last at an instant (0: never).
@@ -82,6 +88,7 @@ class Assessor:
             "loyalty_indicators": {name: round(score, 1) for name, score in found.indicators.items()},
             "value_index": float(f"{found.value_index:.6g}") if found.value_index >= 0 else None,
             "value_rank": round(found.value_rank, 4) if found.value_rank >= 0 else None,
+            "lifetime_value": self.valuing.view(profile),
             "personas": list(self.personas(profile)),
         }
 

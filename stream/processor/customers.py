@@ -85,6 +85,7 @@ class CustomerWork:
         self.scorer = Scorer(settings)
         self.looking = Looking(settings)
         self.quality = Watch(settings)
+        self.valuing = self.census.assessor.valuing
         self.hearing = Hearing(settings.sentiment_texts_per_day)
         self.baskets = Baskets(settings.product_orders_per_day)
         self._settings = settings
@@ -119,7 +120,7 @@ class CustomerWork:
         census = self.census
         profile = Profile(resident.id, resident.customer, as_of_ms, resident.bought, census.judge, census.outlook)
         profile.stand_ins = self.quality.stand_ins
-        profile.assess = census.assessor.assess
+        profile.assessor = census.assessor
         profile.shop_zone, profile.category_name = self._settings.time_zone, self.engine.associations.category
         return profile
 
@@ -278,7 +279,8 @@ class CustomerWork:
             self.scorer.visit(at, memory, grid_ms)
             if memory.suspect:
                 del self.scorer.matured[before:]
-            self.looking.look(resident.customer, at.purchases, grid_ms)
+            history = self.valuing.visit(at, memory)
+            self.looking.look(resident.customer, at.purchases, grid_ms, self.valuing.ahead_minor(history))
             for example in self.scorer.matured[before:]:
                 out.telemetry.labels[("churned" if example.churned else "bought",)] += 1
 

@@ -36,6 +36,10 @@ from stream.products.learner import Learner
 from stream.quality.means import Means, Sums, faded, merged_sums, take
 from stream.quality.suspicion import Usual, usual
 from stream.segments.population import Histograms, Thresholds, thresholds
+from stream.worth.learner import Learner as Values
+from stream.worth.model import ValueModel
+from stream.worth.panel import ALL as EVERYBODY
+from stream.worth.panel import Look as Member
 
 
 class Examples(msgspec.Struct, tag=True, kw_only=True):
@@ -94,7 +98,15 @@ class Figures(msgspec.Struct, tag=True, kw_only=True):
     sums: Sums
 
 
-Contribution = Examples | Tallies | Looked | Bought | Said | Figures | DayClosed
+class Met(msgspec.Struct, tag=True, kw_only=True):
+    """Visits to members of the panel by one partition during a UTC day (not yet complete)."""
+
+    partition: int
+    day: int
+    looks: list[Member]
+
+
+Contribution = Examples | Tallies | Looked | Bought | Said | Figures | Met | DayClosed
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -125,6 +137,12 @@ class Epoch(msgspec.Struct, kw_only=True):
     """Means of tiers, for figures that are missing."""
     sentiment: bytes = b""
     """What is known of words, for `stream.feedback.sentiment` to open; also the learner's state."""
+    value: ValueModel = ValueModel()
+    """What customers are valued by."""
+    panel_below: int = EVERYBODY
+    """See `stream.worth.learner.Learner`."""
+    panel: bytes = b""
+    """The state of who learns values, for the next owner. Followers leave it alone."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -178,6 +196,8 @@ class Coordinator:
         self._means: Means = {}
         self._said: dict[int, list[Heard]] = {}
         self._words = Words(settings.sentiment_texts_per_day)
+        self._values = Values(settings.panel_customers)
+        self._met: dict[int, list[Member]] = {}
         self._products = Learner(settings.product_orders_per_day, settings.product_half_life_days)
         self.folded_day: int | None = None
         """The last UTC day that is in a version."""
@@ -192,6 +212,7 @@ class Coordinator:
         self._products.restore(epoch.products)
         self._words.restore(epoch.sentiment)
         self._means = epoch.means
+        self._values.restore(epoch.panel)
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
@@ -209,6 +230,8 @@ class Coordinator:
             self._bought.setdefault(contribution.day, []).extend(contribution.baskets)
         elif isinstance(contribution, Figures):
             self._figures.setdefault(contribution.day, []).append(contribution.sums)
+        elif isinstance(contribution, Met):
+            self._met.setdefault(contribution.day, []).extend(contribution.looks)
         elif isinstance(contribution, Said):
             self._said.setdefault(contribution.day, []).extend(contribution.texts)
         else:
@@ -227,6 +250,7 @@ class Coordinator:
             self._trainer.learn(sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer)))
         self._products.learn({d: self._bought.pop(d) for d in sorted(self._bought) if d <= day})
         self._words.learn({d: self._said.pop(d) for d in sorted(self._said) if d <= day})
+        self._values.learn({d: self._met.pop(d) for d in sorted(self._met) if d <= day})
         self._means = faded(self._means, 0 if self.folded_day is None else day - self.folded_day)
         for waiting in sorted(d for d in self._figures if d <= day):
             take(self._means, merged_sums(self._figures.pop(waiting)))
@@ -247,6 +271,8 @@ class Coordinator:
             sentiment=self._words.state(),
             usual=usual(population.frequencies),
             means=self._means,
+            value=self._values.freeze(day + 1),
+            panel_below=self._values.below,
         )
 
     def _days_until(self, day: int) -> Iterable[int]:
@@ -276,9 +302,9 @@ class Coordinator:
             told += [effects_message(each) for each in effects(self._tallies, versions, day, currency)]
         return told
 
-    def checkpoint(self) -> bytes:
-        """The trainer's state, for the next owner."""
-        return self._trainer.checkpoint()
+    def hand_over(self, epoch: Epoch) -> None:
+        """Adds what only the next owner needs."""
+        epoch.trainer, epoch.panel = self._trainer.checkpoint(), self._values.state()
 
 
 class EpochOwner:
@@ -310,7 +336,7 @@ class EpochOwner:
             self._next_offset = record.offset + 1
         epoch = self._coordinator.fold()
         if epoch is not None:
-            epoch.trainer = self._coordinator.checkpoint()
+            self._coordinator.hand_over(epoch)
             out.messages += [epoch_message(epoch), *self._coordinator.told]
             folded = self._coordinator.folded_day
             self._open = [(offset, day) for offset, day in self._open if folded is None or day > folded]
@@ -338,6 +364,12 @@ def texts_in_days(texts: Sequence[Heard], partition: int, day: int, most: int = 
     """Rated texts as messages of at most ``most`` each, for the same reason."""
     for start in range(0, len(texts), most):
         yield contribution_message(Said(partition=partition, day=day, texts=list(texts[start : start + most])))
+
+
+def members_in_days(looks: Sequence[Member], partition: int, day: int, most: int = 2_000) -> Iterator[Message]:
+    """Visits to members of the panel as messages of at most ``most`` each, for the same reason."""
+    for start in range(0, len(looks), most):
+        yield contribution_message(Met(partition=partition, day=day, looks=list(looks[start : start + most])))
 
 
 def decode_contribution(value: bytes) -> Contribution:

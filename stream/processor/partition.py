@@ -41,6 +41,7 @@ from stream.processor.epochs import (
     contribution_message,
     decode_epoch,
     in_days,
+    members_in_days,
     orders_in_days,
     texts_in_days,
 )
@@ -234,6 +235,7 @@ class Partition:
         self._work.baskets.sample.admitted = epoch.orders_admitted
         self._work.hearing.sentiment = Sentiment(epoch.sentiment)
         self._work.quality.usual, self._work.quality.means = epoch.usual, epoch.means
+        self._work.valuing.follow(epoch.value, epoch.panel_below)
 
     def adopt_rules(self, rules: RuleSet, *, by_event_time: bool = False) -> None:
         """Decides by these rules from now on: between two steps, so that no step mixes two versions.
@@ -302,6 +304,7 @@ class Partition:
         self._work.baskets.forget()
         self._work.hearing.forget()
         self._work.quality.sums.clear()
+        self._work.valuing.looks.clear()
         self._stale.rollback()
         self._waking.rollback()
         self._reload_record()
@@ -649,6 +652,10 @@ class Partition:
         if sums:
             out.messages.append(contribution_message(Figures(partition=self._number, day=day, sums=sums)))
             sums.clear()
+        members = self._work.valuing.looks
+        if members:
+            out.messages.extend(members_in_days(members, self._number, day))
+            members.clear()
         texts = self._work.hearing.heard
         if texts:
             out.messages.extend(texts_in_days(texts, self._number, day))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from stream.events.instants import DAY_MS, day_of
 from stream.state.customer import Customer
@@ -65,6 +65,28 @@ class Assessment(NamedTuple):
     """What the loyalty is made of, each 0 to 100."""
 
 
+class Prospects(NamedTuple):
+    """What is to be expected of a customer; −1 for what isn't known yet."""
+
+    lifetime_value_minor: int = 0
+    """Average order × orders of 365 days × `lifetime_years`, as the documents have it."""
+    purchases_12m: float = -1.0
+    """Days with orders in the coming year."""
+    purchase_minor: int = -1
+    """What one of them is worth."""
+    value_12m_minor: int = -1
+
+
+class Assessing(Protocol):
+    """Whoever knows what customers are worth."""
+
+    def assess(self, profile: Profile) -> Assessment:
+        """Value and loyalty."""
+
+    def prospects(self, profile: Profile) -> Prospects:
+        """What is to be expected."""
+
+
 class Profile(Traits, Interests, Opinions):
     """A lazy, read-only view of one customer at ``as_of_ms``.
 
@@ -92,7 +114,7 @@ class Profile(Traits, Interests, Opinions):
         self._purchases = purchases
         self._judge = judge
         self._foresee = foresee
-        self.assess: Callable[[Profile], Assessment] = _unassessed
+        self.assessor: Assessing = _NOBODY
 
     # -- in the population
 
@@ -109,7 +131,27 @@ class Profile(Traits, Interests, Opinions):
     @lazy
     def assessment(self) -> Assessment:
         """Value and loyalty."""
-        return self.assess(self)
+        return self.assessor.assess(self)
+
+    @lazy
+    def prospects(self) -> Prospects:
+        """What is to be expected."""
+        return self.assessor.prospects(self)
+
+    @property
+    def lifetime_value_minor(self) -> int:
+        """Value as the documents have it, minor units."""
+        return self.prospects.lifetime_value_minor
+
+    @property
+    def purchases_12m(self) -> float:
+        """Purchases to be expected in the coming year, −1 before that is known."""
+        return self.prospects.purchases_12m
+
+    @property
+    def value_12m_minor(self) -> int:
+        """Money to be expected in the coming year, minor units; −1 before that is known."""
+        return self.prospects.value_12m_minor
 
     @property
     def value_group(self) -> str:
@@ -422,5 +464,12 @@ class Profile(Traits, Interests, Opinions):
         return max(0, self.as_of_ms - opened[0]) / 3_600_000 if opened else 0.0
 
 
-def _unassessed(_: Profile) -> Assessment:
-    return Assessment()
+class _Nobody:
+    def assess(self, _: Profile) -> Assessment:
+        return Assessment()
+
+    def prospects(self, _: Profile) -> Prospects:
+        return Prospects()
+
+
+_NOBODY = _Nobody()

@@ -150,7 +150,7 @@ def _build(settings: Settings, customers: int, midnight_ms: int, progress: Progr
     shop.wait_until(midnight_ms)
     if shop.epoch is None or shop.epoch.model is None:
         raise RuntimeError("half a year of history gave no model")
-    shop.epoch.trainer = shop.coordinator.checkpoint()
+    shop.coordinator.hand_over(shop.epoch)
     own = shop.store.pop(PARTITION_KEY)
     return Warm(shop.store, own, epoch_message(shop.epoch).value or b"")
 

@@ -96,6 +96,7 @@ def counted(everybody: Mapping[str, Facts], day: int, horizon: int, period: int)
                 "lifetime_minor": found["lifetime_minor"],
                 "average_minor": found["lifetime_minor"] // found["customers"] if found["customers"] else None,
                 "next_year_minor": found["spent"] * 365 // (found["before"] * period) if found["before"] else None,
+                "expected_year_minor": None,  # of so few customers nobody knows what is to come
             }
             for name in ("lost", "low", "medium", "high")
         ],

@@ -1,0 +1,72 @@
+"""Values as the processor gives them: known after the panel has been met, the same after a restart, told of in the day's figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stream.config import Settings
+from stream.events.instants import DAY_MS, parse_ms
+from stream.rules.rule import RuleSet
+from stream.testing import Shop
+
+START_MS = parse_ms("2026-01-01T12:00:00Z")
+CUSTOMERS = 130
+DAYS = 75
+
+
+def lived(**settings: object) -> Shop:
+    """Every third customer buys once, the others again and again, at their own pace and price, some twice on a day."""
+    shop = Shop(RuleSet(()), Settings(**settings))  # type: ignore[arg-type]
+    draw = np.random.default_rng(3)
+    events = []
+    for customer in range(CUSTOMERS):
+        first = customer % 20
+        gaps: list[float] = draw.exponential(8 + customer % 7, 40).cumsum().tolist() if customer % 3 else []
+        days = [first, *(first + int(gap) for gap in gaps if first + gap < DAYS)]
+        events += [(day, customer, at) for at, day in enumerate(days)]
+    for day, customer, at in sorted(events):
+        at_ms = START_MS + day * DAY_MS + customer * 1_000 + at
+        shop.send("Order Completed", f"c{customer}", at_ms, order_id=f"{customer}-{at}", revenue=10.0 + customer % 9)
+    shop.wait_until(START_MS + DAYS * DAY_MS - DAY_MS // 2)
+    return shop
+
+
+def test_customers_are_valued_by_the_version_in_force() -> None:
+    """By days with orders and their mean; as the documents have it besides; a restart changes nothing, and the figures are told."""
+    shop = lived()
+    assert shop.epoch is not None
+    model = shop.epoch.value
+    assert model.rates is not None
+    assert model.spending is not None
+    view = shop.customer("c1")
+    value = view["lifetime_value"]
+    orders = view["lifetime"]["frequency"]
+    shop.restart()
+
+    assert view == shop.customer("c1")
+    assert (
+        view["lifetime"]["monetary_minor"] // orders * view["windows"]["365"]["frequency"] * 3
+        == value["as_written_minor"]
+    )
+    assert (
+        abs(value["purchases_12_months"] * value["purchase_minor"] - value["next_12_months_minor"])
+        < value["purchase_minor"] / 10
+    )
+    assert value["abstained"] is None
+    assert value["purchases_12_months"] > 5 > shop.customer("c0")["lifetime_value"]["purchases_12_months"] > 0
+    told = [told for told in shop.take() if told["stream"] == "kpis"][-1]["value_by_tier"]
+    assert any(tier["expected_year_minor"] for tier in told if tier["customers"])
+
+
+@pytest.mark.parametrize(("panel", "why"), [(8_000, "0 of 100 customers in the panel"), (0, "panel_customers is 0")])
+def test_why_somebody_is_not_valued(panel: int, why: str) -> None:
+    """Too few are known, or it is switched off; the documents' formula needs nobody else."""
+    shop = Shop(RuleSet(()), Settings(panel_customers=panel))
+    shop.send("Order Completed", "ann", START_MS, order_id="o1", revenue=50.0)
+    shop.wait_until(START_MS + 3 * DAY_MS)
+    value = shop.customer("ann")["lifetime_value"]
+
+    assert value["next_12_months_minor"] is None
+    assert why in value["abstained"]
+    assert 15_000 == value["as_written_minor"]
