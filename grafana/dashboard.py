@@ -504,6 +504,20 @@ MODEL = [
         "short",
         "How often its scores became worse than chance allows: the shop had changed, so it forgot faster and learnt anew.",
     ),
+    bars(
+        "Which model is in use?",
+        "max by (model) (winback_model_champion)",
+        "{{model}}",
+        "none",
+        "The champion of the contest: it scores the customers until a challenger is better beyond noise.",
+    ),
+    lines(
+        "Which model ranks best?",
+        "none",
+        "Prequential AUC of the contenders, all over the same sample of labels, none of which they had seen.",
+        ("{{model}}", "max by (model) (winback_contender_auc)"),
+        top=1,
+    ),
     lines(
         "Does it rank customers rightly?",
         "none",

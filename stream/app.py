@@ -139,6 +139,10 @@ def _epoch_figures(value: bytes) -> tuple[int, ModelQuality | None]:
         brier=quality.brier,
         calibration_error=quality.calibration_error,
         lift_quality=quality.lift_quality,
+        kind=model.kind,
+        is_pinned=model.is_pinned,
+        auc_of={s.name: s.auc for s in model.contenders if s.auc is not None},
+        calibration_error_of={s.name: s.calibration_error for s in model.contenders if s.calibration_error is not None},
     )
 
 

@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     topic_tiers: Annotated[str, Help("output: changes of tier and segment")] = "crm.tiers.v1"
     topic_kpis: Annotated[str, Help("output: the programme's figures, once a day")] = "crm.kpis.v1"
+    topic_models: Annotated[str, Help("output: promotions, undoing and drift of the churn model")] = "crm.models.v1"
     topic_experiments: Annotated[str, Help("output: outcomes of measured rules, once a day")] = "crm.experiments.v1"
     kafka_security: Annotated[
         Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"], Help("how to connect to Kafka")
@@ -101,6 +102,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     churn_threshold: Annotated[float, Help("alert when P(churn) crosses this upward", "probability")] = 0.7
     churn_min_labels: Annotated[int, Help("matured labels before any score is trusted", "labels")] = 200
     churn_quiet_days: Annotated[int, Help("no alert within this many days after a purchase", "days")] = 14
+    churn_contest_labels_per_day: Annotated[
+        int,
+        Help(
+            "labels a day, a sample if there are more, that the churn models are compared by and the challengers learn from; 0: no contest",
+            "labels",
+        ),
+    ] = 100
     # -- products
     product_orders_per_day: Annotated[
         int,
@@ -263,6 +271,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "churn_threshold": (0, 1),
     "churn_min_labels": (20, 10_000_000),
     "churn_quiet_days": (0, 365),
+    "churn_contest_labels_per_day": (0, 100_000),
     "product_orders_per_day": (0, 10_000_000),
     "product_half_life_days": (1, 3_650),
     "tier_margin": (0, 0.1),

@@ -18,6 +18,7 @@ from stream.actions.alert import Alert
 from stream.actions.decision import Decision
 from stream.actions.effects import Effects
 from stream.actions.kpis import Kpis
+from stream.actions.model_event import ModelEvent
 from stream.actions.tier_change import TierChange
 from stream.config import SETTINGS, Settings
 from stream.events.rejected import Reason, Stage
@@ -37,10 +38,11 @@ _OUTPUTS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
     "alert": (Alert, "topic_alerts", "A customer's churn probability crossed the threshold."),
     "tier-change": (TierChange, "topic_tiers", "A customer's tier or segment changed."),
     "kpis": (Kpis, "topic_kpis", "The programme's figures as of the end of a UTC day."),
+    "model-event": (ModelEvent, "topic_models", "Another churn model is in use, or the shop has changed under it."),
     "experiment": (Effects, "topic_experiments", "All outcomes of one arm of a rule up to the end of a UTC day."),
 }
 _CUSTOMER = "The customer's key: userId, else `anon:` and anonymousId."
-_KEYS = {"kpis": "Always `kpis`.", "experiment": "The rule's id."}
+_KEYS = {"kpis": "Always `kpis`.", "model-event": "Always `churn`.", "experiment": "The rule's id."}
 """Keys of messages that are about no single customer."""
 _DEAD_LETTER_HEADERS = (
     "__streams.errors.exception",

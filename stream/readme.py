@@ -25,6 +25,7 @@ _MEANING = {
     "topic_tiers": "out: changes of tier and segment, with the reason",
     "topic_kpis": "out: repurchase, retention, churn, recall, referral, participation, value by tier; once a day",
     "topic_experiments": "out: outcomes of measured rules with their effects; once a day",
+    "topic_models": "out: what happened to the churn model: promoted, pinned, released, drifted",
     "topic_repartition": "internal: records on their way to the partition that owns them",
     "topic_contributions": "internal: what partitions add to the next day's thresholds and model",
     "topic_epochs": "internal: thresholds and model, one version a day",

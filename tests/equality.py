@@ -24,7 +24,7 @@ from stream.state.customer import Customer, decode
 from stream.state.layout import TOPICS
 from tests.agents.harness import WorkerProcess, committed, make_topics, until
 
-TOLD = ("actions", "suppressions", "alerts", "tiers", "kpis", "experiments")
+TOLD = ("actions", "suppressions", "alerts", "tiers", "kpis", "experiments", "models")
 """Topics whose every message is compared."""
 
 

@@ -26,6 +26,7 @@ STREAMS = {
     Stream.TIERS: "tier-change",
     Stream.KPIS: "kpis",
     Stream.EXPERIMENTS: "experiment",
+    Stream.MODELS: "model-event",
 }
 OUTPUT_EXAMPLES = sorted(path for name in STREAMS.values() for path in (SCHEMAS / "examples" / name).glob("*.json"))
 
@@ -86,7 +87,7 @@ def test_the_asyncapi_document_names_every_topic_and_message() -> None:
     document = asyncapi()
     addresses = {channel["address"] for channel in document["channels"].values()}
     outputs = {settings.topic_actions, settings.topic_alerts, settings.topic_suppressions, settings.topic_tiers}
-    outputs |= {settings.topic_kpis, settings.topic_experiments}
+    outputs |= {settings.topic_kpis, settings.topic_experiments, settings.topic_models}
 
     assert {*settings.input_topics, *(f"{topic}.dlq" for topic in settings.input_topics), *outputs} == addresses
     names = {message["name"] for message in document["components"]["messages"].values()}

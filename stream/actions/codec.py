@@ -12,6 +12,7 @@ from stream.actions.decision import Decision
 from stream.actions.effects import Effects
 from stream.actions.kpis import Kpis
 from stream.actions.message import Message, Stream
+from stream.actions.model_event import ModelEvent
 from stream.actions.tier_change import TierChange
 from stream.events.record import Headers, Record
 from stream.events.rejected import Rejected
@@ -61,6 +62,13 @@ def kpis_message(found: Kpis) -> Message:
     key = b"kpis"
     headers = _headers(found.kpi_id, b"com.winback.kpis.v1", found.computed_at, key)
     return Message(Stream.KPIS, key, _encoder.encode(found), headers, partition=0)
+
+
+def model_message(found: ModelEvent) -> Message:
+    """What happened to the churn model for its topic, all of it in one partition."""
+    key = b"churn"
+    headers = _headers(found.event_id, f"com.winback.model.{found.kind}.v1".encode(), found.happened_at, key)
+    return Message(Stream.MODELS, key, _encoder.encode(found), headers, partition=0)
 
 
 def effects_message(found: Effects) -> Message:

@@ -20,6 +20,8 @@ class Stream(enum.StrEnum):
     """The programme's figures, once a UTC day."""
     EXPERIMENTS = "experiments"
     """Outcomes of measured rules, on UTC days that bring something new."""
+    MODELS = "models"
+    """Promotions and drift of the churn model, on UTC days that bring any."""
     DEAD_LETTERS = "dead_letters"
     """Goes to ``<input topic>.dlq``; ``Message.source_topic`` names the input topic."""
     REPARTITION = "repartition"

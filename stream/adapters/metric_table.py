@@ -135,6 +135,12 @@ METRICS: tuple[Metric, ...] = (
     _gauge("winback_model_drifts", "", "How often the shop has changed under the model, which then forgot faster."),
     _gauge("winback_model_abstained", "", "1 while the model has too few labels to alert anyone, else 0."),
     _gauge("winback_model_timestamp_seconds", "", "Start of the UTC day of the model in use, as Unix time."),
+    _gauge("winback_model_champion", "model", "1 of the model that scores the customers: logistic, trees or recency."),
+    _gauge("winback_model_pinned", "", "1 while a person has chosen it, so that the contest doesn't, else 0."),
+    _gauge("winback_contender_auc", "model", "Prequential AUC of each contender, all over the same labels."),
+    _gauge(
+        "winback_contender_calibration_error", "model", "Calibration error of each contender, over the same labels."
+    ),
     _gauge("winback_products", "", "Products that associations are known of."),
     _gauge("winback_product_orders", "", "Orders that they come from; one counts less the older it is."),
     _gauge("winback_sentiment_labels", "", "Rated texts that sentiment has been learnt from."),

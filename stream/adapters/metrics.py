@@ -65,6 +65,12 @@ class ModelQuality(msgspec.Struct, frozen=True):
     lift_quality: float | None = None
     drifts: int = 0
     """How often the shop has changed under the model."""
+    kind: str = "logistic"
+    """Which of the contenders it is."""
+    is_pinned: bool = False
+    auc_of: Mapping[str, float] = {}
+    """Contender → AUC at the last look, all over the same labels."""
+    calibration_error_of: Mapping[str, float] = {}
 
 
 class Programme(msgspec.Struct, frozen=True):
@@ -273,6 +279,12 @@ class Metrics(Collector):
         }
         for name, figure in figures.items():
             self._values[name] = {} if figure is None else {(): figure}
+        self._values["winback_model_champion"] = {(quality.kind,): 1.0}
+        self._values["winback_model_pinned"] = {(): float(quality.is_pinned)}
+        self._values["winback_contender_auc"] = {(name,): found for name, found in quality.auc_of.items()}
+        self._values["winback_contender_calibration_error"] = {
+            (name,): found for name, found in quality.calibration_error_of.items()
+        }
 
     def set_programme(self, programme: Programme) -> None:
         """The day's figures of the programme and its experiments. What is no longer told of is no longer exported."""

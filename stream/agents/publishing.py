@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stream.actions.message import Message
 from stream.agents.connection import client_options
 from stream.agents.restore import Progress, restore
 from stream.agents.topics import ensure_topics
@@ -49,6 +50,27 @@ async def publish(settings: Settings, make: Callable[[Published], _Record]) -> _
         raise
     await writer.close()
     return record
+
+
+async def contribute(settings: Settings, message: Message) -> None:
+    """Writes a person's command to the contributions topic, for whoever makes the next version.
+
+    Raises:
+        ConfigurationError: somebody else was faster.
+    """
+    await _make_topics(settings)
+    writer = TransactionalWriter(settings, f"{settings.app_id}-command")
+    await writer.start()
+    try:
+        row = (message.key, message.value, message.headers)
+        await writer.write({(settings.topic_contributions, 0): [row]}, {})
+    except Fenced as error:
+        await writer.give_up()
+        raise ConfigurationError(["somebody else gave a command at the same moment; try again"]) from error
+    except BaseException:
+        await writer.give_up()
+        raise
+    await writer.close()
 
 
 async def _read(settings: Settings) -> Published:

@@ -105,6 +105,7 @@ _STREAM_TOPICS: dict[Stream, Callable[[Settings], str]] = {
     Stream.TIERS: lambda s: s.topic_tiers,
     Stream.KPIS: lambda s: s.topic_kpis,
     Stream.EXPERIMENTS: lambda s: s.topic_experiments,
+    Stream.MODELS: lambda s: s.topic_models,
     Stream.REPARTITION: lambda s: s.topic_repartition,
     Stream.CONTRIBUTIONS: lambda s: s.topic_contributions,
     Stream.EPOCHS: lambda s: s.topic_epochs,
@@ -120,7 +121,7 @@ def needed(settings: Settings) -> tuple[Topic, ...]:
     """Every topic of a worker with these settings."""
     count = settings.partitions
     outputs = (settings.topic_actions, settings.topic_alerts, settings.topic_suppressions, settings.topic_tiers)
-    daily = (settings.topic_kpis, settings.topic_experiments)
+    daily = (settings.topic_kpis, settings.topic_experiments, settings.topic_models)
     sources = (*settings.input_topics, settings.topic_repartition)
     return (
         *(Topic(name, keyed=True, partitions=count) for name in settings.input_topics),

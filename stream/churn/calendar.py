@@ -13,6 +13,10 @@ INTEREST_LEAST_DAYS = 500
 silences it has never seen a label for, and a yearly gift buyer is given up before the anniversary; more: dead records
 are visited for ever."""
 
+HALF_LIFE_HORIZONS = 4.0
+"""Evidence counts half after this many horizons. Smaller: small shops forget what they can't re-learn; larger: the
+model clings to a shop that no longer exists."""
+
 
 def period_ms(horizon_days: int) -> int:
     """Time between two looks at the same customer: a third of the horizon, in whole days.

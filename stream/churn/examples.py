@@ -26,6 +26,8 @@ class Example(msgspec.Struct, frozen=True, array_like=True, gc=False):
     churned: bool
     score: float
     values: bytes
+    groups: tuple[str, ...] = ()
+    """Region, channel and tier of the customer, empty where unknown; see `stream.churn.fairness`."""
 
 
 def pack(values: Sequence[float]) -> bytes:

@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 from river import base, compose, linear_model, optim
 from river.utils.vectordict import VectorDict
 
-from stream.churn.features import BIAS, COLUMNS, FEATURES, NAMES
+from stream.churn.calendar import HALF_LIFE_HORIZONS
+from stream.churn.features import BIAS, FEATURES, Feature
 
 PRIOR_VARIANCE = 0.3
 """Variance of a weight (per `Feature.scale`) before any label. Larger: the first labels of a small shop are over-read;
 smaller: a strong feature needs thousands of labels to be believed."""
 BIAS_VARIANCE = 4.0
 """The same for the intercept: churn rates from 2 % to 98 % are all plausible."""
-HALF_LIFE_HORIZONS = 4.0
-"""Evidence counts half after this many horizons. Smaller: small shops forget what they can't re-learn; larger: the
-model clings to a shop that no longer exists."""
 DRIFT_PER_DAY = 1e-5
 BIAS_DRIFT_PER_DAY = 1e-4
 """Variance a weight (the intercept) gains a day, as in a random walk: matters only where evidence has made it tiny, so
@@ -37,11 +35,14 @@ is no longer true."""
 
 
 class Centre(base.Transformer):
-    """Brings features to comparable size with the constants of `FEATURES`, and adds the constant input."""
+    """Brings features to comparable size with their own constants, and adds the constant input."""
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        self._features = features
 
     def transform_one(self, x: dict[base.typing.FeatureName, Any]) -> dict[base.typing.FeatureName, Any]:
         """Centred and scaled features, and `BIAS`."""
-        scaled: dict[base.typing.FeatureName, Any] = {f.name: (x[f.name] - f.centre) / f.scale for f in FEATURES}
+        scaled: dict[base.typing.FeatureName, Any] = {f.name: (x[f.name] - f.centre) / f.scale for f in self._features}
         scaled[BIAS] = 1.0
         return scaled
 
@@ -55,8 +56,9 @@ class Laplace(optim.base.Optimizer):
     logistic loss is then ``error · x`` with ``x[BIAS] = 1``, which gives both factors back.
     """
 
-    def __init__(self, variances: Sequence[float]) -> None:
+    def __init__(self, columns: Sequence[str], variances: Sequence[float]) -> None:
         super().__init__(1.0)
+        self._columns = columns
         self._ceiling: NDArray[np.float64] = np.array(variances, dtype=np.float64)
         self.covariance: NDArray[np.float64] = np.diag(self._ceiling)
 
@@ -74,11 +76,11 @@ class Laplace(optim.base.Optimizer):
         information = abs(error) * (1.0 - abs(error))
         if information <= 1e-9:
             return w
-        x = np.array([g[name] for name in COLUMNS]) / error
+        x = np.array([g[name] for name in self._columns]) / error
         towards = self.covariance @ x
         denominator = 1.0 + information * float(towards @ x)
         self.covariance -= np.outer(towards, towards) * (information / denominator)
-        for name, step in zip(COLUMNS, (towards * (error / denominator)).tolist(), strict=True):
+        for name, step in zip(self._columns, (towards * (error / denominator)).tolist(), strict=True):
             w[name] -= step
         return w
 
@@ -86,20 +88,22 @@ class Laplace(optim.base.Optimizer):
 class Learner:
     """The pipeline with what the rest of the house needs of it: learn, weights out, weights in."""
 
-    def __init__(self, horizon_days: int) -> None:
+    def __init__(self, horizon_days: int, features: Sequence[Feature] = FEATURES) -> None:
+        self._names = tuple(feature.name for feature in features)
+        self._columns = (*self._names, BIAS)
         self._half_life_days = HALF_LIFE_HORIZONS * horizon_days
-        self._drift = (*[DRIFT_PER_DAY] * len(NAMES), BIAS_DRIFT_PER_DAY)
-        self._laplace = Laplace((*[PRIOR_VARIANCE] * len(NAMES), BIAS_VARIANCE))
+        self._drift = (*[DRIFT_PER_DAY] * len(features), BIAS_DRIFT_PER_DAY)
+        self._laplace = Laplace(self._columns, (*[PRIOR_VARIANCE] * len(features), BIAS_VARIANCE))
         self._regression = linear_model.LogisticRegression(optimizer=self._laplace, intercept_lr=0.0)
-        self.pipeline = compose.Pipeline(Centre(), self._regression)
+        self.pipeline = compose.Pipeline(Centre(features), self._regression)
 
     def learn(self, vector: Sequence[float], churned: bool) -> None:
         """Learns one example."""
-        self.pipeline.learn_one(dict(zip(NAMES, vector, strict=True)), churned)
+        self.pipeline.learn_one(dict(zip(self._names, vector, strict=True)), churned)
 
     def probability(self, vector: Sequence[float]) -> float:
         """P(churn) by River itself; the rest of the house scores with a `FrozenModel`, which must agree."""
-        told: dict[Any, float] = self.pipeline.predict_proba_one(dict(zip(NAMES, vector, strict=True)))
+        told: dict[Any, float] = self.pipeline.predict_proba_one(dict(zip(self._names, vector, strict=True)))
         return told[True]
 
     def forget(self, days: int) -> None:
@@ -108,13 +112,13 @@ class Learner:
 
     def loosen(self) -> None:
         """The shop has changed: what was learnt is worth less than what is to come."""
-        self._laplace.forget(LOOSENED, 1.0, [0.0] * len(COLUMNS))
+        self._laplace.forget(LOOSENED, 1.0, [0.0] * len(self._columns))
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Weights in the order of `COLUMNS`, per scaled feature."""
+        """Weights in the order of the features and `BIAS`, per scaled feature."""
         weights = self._regression.weights
-        return tuple([float(weights.get(name, 0.0)) for name in COLUMNS])
+        return tuple([float(weights.get(name, 0.0)) for name in self._columns])
 
     @property
     def covariance(self) -> NDArray[np.float64]:
@@ -127,5 +131,5 @@ class Learner:
         River offers no public way to set weights, so this touches a private field; the checkpoint carries River's
         version for that reason.
         """
-        self._regression._weights = VectorDict(dict(zip(COLUMNS, weights, strict=True)))  # noqa: SLF001
+        self._regression._weights = VectorDict(dict(zip(self._columns, weights, strict=True)))  # noqa: SLF001
         self._laplace.covariance = covariance.copy()

@@ -5,18 +5,62 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, fsum
 from operator import mul, sub
+from typing import Final
 
 import msgspec
 
 from stream.churn.features import LAYOUT
+from stream.churn.frozen_trees import FrozenTree, added_by_features, mean_log_odds, steps
 from stream.churn.quality import Quality
+
+LOGISTIC: Final = "logistic"
+"""The contender that is in use at first."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a contender stood at the last look: figures over the labels that all were judged by."""
+
+    name: str
+    judged: int = 0
+    auc: float | None = None
+    brier: float | None = None
+    calibration_error: float | None = None
+    lead: float = 0.0
+    """AUC less the champion's."""
+    noise: float = 0.0
+    """Standard error of the lead."""
+    leads_since: int = 0
+    """Looks in a row at which it was better beyond noise."""
+
+
+class Formula(msgspec.Struct, frozen=True, array_like=True):
+    """What one model says of a vector, and nothing else of it: ``log odds = constant + Σ weights · x + mean of the trees``.
+
+    >>> Formula(0.5, (0.25,)).log_odds([2.0])
+    1.0
+    """
+
+    constant: float
+    weights: tuple[float, ...] = ()
+    trees: tuple[FrozenTree, ...] = ()
+
+    def log_odds(self, vector: Sequence[float]) -> float:
+        """Log-odds of churn."""
+        if self.trees:
+            return self.constant + mean_log_odds(self.trees, vector)
+        return self.constant + float(sum(map(mul, self.weights, vector)))
+
+    def probability(self, vector: Sequence[float]) -> float:
+        """P(no purchase within the horizon)."""
+        return sigmoid(self.log_odds(vector))
 
 
 class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
     """A version of the churn model, published once a UTC day.
 
     ``log odds = baseline + Σ weights[i] · (x[i] − means[i])``: a customer who is average in everything has the baseline,
-    and each product is what one feature adds. ``day`` is the UTC day from whose start the version holds; it has learnt
+    and each product is what one feature adds. With ``trees`` the baseline is what they say of somebody unknown, and a feature
+    adds what `stream.churn.frozen_trees` says. ``day`` is the UTC day from whose start the version holds; it has learnt
     only labels known before. ``abstained`` says in words why its probability must not be acted upon, empty when it may.
     """
 
@@ -39,6 +83,15 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
     """How often the shop has changed under the model so far; see `stream.churn.drift`."""
     judged_since_drift: int = 0
     """Scores judged since the latest of these was noticed, 0 without one."""
+    kind: str = LOGISTIC
+    """Which of the contenders it is; see `stream.churn.contest`."""
+    previous: str = ""
+    """Which was in use before, empty when none was."""
+    is_pinned: bool = False
+    """A person has chosen it, so the contest doesn't."""
+    trees: tuple[FrozenTree, ...] = ()
+    contenders: tuple[Standing, ...] = ()
+    """All contenders, as they stood at the last look."""
 
     def fits(self, horizon_days: int) -> bool:
         """May this model score vectors of this version of Winback? Not if its features or its horizon are others."""
@@ -48,12 +101,16 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
         """What each feature adds to the log-odds of churn, against an average customer. Positive: towards churn."""
         if len(vector) != len(self.weights):
             raise ValueError(f"{len(vector)} figures for a model of {len(self.weights)}")
+        if self.trees:
+            return added_by_features(self.trees, vector)
         return tuple(map(mul, self.weights, map(sub, vector, self.means)))
 
     def log_odds(self, vector: Sequence[float]) -> float:
         """Baseline plus contributions, rounded once (so it is the same in whatever order they are added)."""
         if len(vector) != len(self.weights):
             raise ValueError(f"{len(vector)} figures for a model of {len(self.weights)}")
+        if self.trees:
+            return fsum([self.baseline, *added_by_features(self.trees, vector)])
         return fsum([self.baseline, *map(mul, self.weights, map(sub, vector, self.means))])
 
     def probability(self, vector: Sequence[float]) -> float:
@@ -67,10 +124,17 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
         """
         return sigmoid(self.log_odds(vector))
 
+    def steps(self) -> tuple[tuple[str, float], ...]:
+        """Features with how much they usually move the log-odds, greatest first; above 0: more of it speaks for churn.
+
+        Of the linear models, a step of one standard deviation; of trees, the mean step of all splits, by the labels that come by.
+        """
+        moved = steps(self.trees, len(self.names)) if self.trees else map(mul, self.weights, self.spreads)
+        return tuple(sorted(zip(self.names, moved, strict=True), key=lambda pair: (-abs(pair[1]), pair[0])))
+
     def importance(self) -> tuple[tuple[str, float], ...]:
-        """Features by how much they usually move the log-odds (|weight| × spread), greatest first."""
-        moved = zip(self.names, self.weights, self.spreads, strict=True)
-        return tuple(sorted(((n, abs(w) * s) for n, w, s in moved), key=lambda pair: (-pair[1], pair[0])))
+        """The same without the sign."""
+        return tuple([(name, abs(step)) for name, step in self.steps()])
 
 
 def sigmoid(log_odds: float) -> float:

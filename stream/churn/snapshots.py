@@ -25,6 +25,11 @@ MOST_OPEN = 8
 """Open snapshots kept per customer. The calendar opens 4 at most; more: a changed horizon could fill the record."""
 
 _HEAD = struct.Struct("<Hif")
+_DAY_BITS = 24
+_DAY_MASK = (1 << _DAY_BITS) - 1
+"""A day needs no more for the next 45,000 years; the tier's number is in the bits above."""
+TIERS = ("", "prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed")
+"""Tiers by number, as they are stored: never renumber."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
@@ -35,16 +40,19 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     score: float
     values: bytes
     layout: int = LAYOUT
+    tier: str = ""
+    """Which the customer was in; empty in snapshots from before it was kept. The tier of later would know the outcome."""
 
     def encode(self) -> bytes:
         """Bytes for the customer's record: 10 and 2 per feature."""
-        return _HEAD.pack(self.layout, self.day, self.score) + self.values
+        day = self.day | TIERS.index(self.tier) << _DAY_BITS
+        return _HEAD.pack(self.layout, day, self.score) + self.values
 
 
 def decode(data: bytes) -> Snapshot:
     """The snapshot in bytes; `StateError` when there is none."""
     layout, day, score = _head(data)
-    return Snapshot(day, score, data[_HEAD.size :], layout)
+    return Snapshot(day & _DAY_MASK, score, data[_HEAD.size :], layout, TIERS[day >> _DAY_BITS & 0b111])
 
 
 def take(
@@ -59,7 +67,7 @@ def take(
         values, score = scored
     if model is None or not model.labels:
         score = UNSCORED
-    return Snapshot(-(-profile.as_of_ms // DAY_MS), score, pack(values))
+    return Snapshot(-(-profile.as_of_ms // DAY_MS), score, pack(values), tier=profile.tier)
 
 
 def matures_ms(snapshot: Snapshot, horizon_days: int) -> int:
@@ -69,10 +77,17 @@ def matures_ms(snapshot: Snapshot, horizon_days: int) -> int:
 
 def is_open(data: bytes, horizon_days: int, now_ms: int) -> bool:
     """Is the label of the snapshot in bytes not known yet? Most are, so this looks at nothing but its day."""
-    return (_head(data)[1] + horizon_days) * DAY_MS > now_ms
+    return ((_head(data)[1] & _DAY_MASK) + horizon_days) * DAY_MS > now_ms
 
 
-def mature(snapshot: Snapshot, customer: str, purchase_days: Sequence[int], horizon_days: int) -> Example | None:
+def mature(
+    snapshot: Snapshot,
+    customer: str,
+    purchase_days: Sequence[int],
+    horizon_days: int,
+    region: str = "",
+    channel: str = "",
+) -> Example | None:
     """The labelled example, once `matures_ms` is reached; ``None`` for a snapshot with another version's features.
 
     ``purchase_days`` are the UTC days (ascending) on which the customer bought, as far as remembered. A purchase that
@@ -83,7 +98,13 @@ def mature(snapshot: Snapshot, customer: str, purchase_days: Sequence[int], hori
     at = bisect_left(purchase_days, snapshot.day)
     bought = at < len(purchase_days) and purchase_days[at] < snapshot.day + horizon_days
     return Example(
-        snapshot.day * DAY_MS, customer, snapshot.day + horizon_days, not bought, snapshot.score, snapshot.values
+        snapshot.day * DAY_MS,
+        customer,
+        snapshot.day + horizon_days,
+        not bought,
+        snapshot.score,
+        snapshot.values,
+        (region, channel, snapshot.tier),
     )
 
 

@@ -7,20 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib import metadata
+from operator import mul
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.actions.model_event import Contender, ModelEvent, model_event_id
+from stream.churn.calendar import period_ms
+from stream.churn.contest import Contest, State, sample
 from stream.churn.drift import latest_change
 from stream.churn.examples import Example, unpack
 from stream.churn.features import COLUMNS, FEATURES, LAYOUT, NAMES
-from stream.churn.model import FrozenModel
+from stream.churn.frozen_trees import root_log_odds
+from stream.churn.model import LOGISTIC, Formula, FrozenModel
 from stream.churn.quality import Prequential
 from stream.config import Settings
+from stream.events.instants import DAY_MS, to_text
 
 if TYPE_CHECKING:
+    from stream.churn.challengers import Challengers
     from stream.churn.learner import Learner
 
 RARE_SHARE = 20
@@ -47,6 +54,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     judged: int = 0
     drifted_at: int = 0
     drifts: int = 0
+    contest: State | None = None
+    challengers: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -81,7 +90,12 @@ class Trainer:
         self._min_labels = settings.churn_min_labels
         self.refused = ""
         """Why the last `restore` started afresh, empty when it didn't. For the log: the model learns again."""
+        self._contest_labels = settings.churn_contest_labels_per_day
         self._made: Learner | None = None
+        self._others: Challengers | None = None
+        self._contest = self._fresh_contest()
+        self.events: list[ModelEvent] = []
+        """What has happened to the model since somebody emptied this."""
         self._moments = _Moments()
         self._quality = Prequential()
         self._learnt_day = 0
@@ -104,8 +118,11 @@ class Trainer:
         if not batch:
             return
         day = max(example.matured_day for example in batch)
-        if self.labels:
-            self._learner.forget(day - self._learnt_day)
+        drawn = sample(batch, self._contest_labels)
+        self._contest.judge(drawn)
+        passed = day - self._learnt_day if self.labels else 0
+        if passed:
+            self._learner.forget(passed)
         self._learnt_day = max(day, self._learnt_day)
         for example in batch:
             vector = unpack(example.values)
@@ -116,15 +133,40 @@ class Trainer:
             self._moments.learn(vector)
             self.labels += 1
             self.churned += example.churned
+        if drawn:
+            self._challengers.learn(drawn, passed)
         self._look_for_drift()
+        if self._contest_labels:
+            if self._contest.wants_versions(day + 1):
+                self._contest.keep_versions(day + 1, self._formulas())
+            self._look_at_contenders(day)
+
+    def choose(self, name: str, by: str, at_ms: int, day: int) -> None:
+        """A person's command: from UTC day ``day`` on ``name`` scores the customers and stays, or with an empty one the contest decides.
+
+        Followed once, whatever is read twice; one that names nobody who takes part changes nothing.
+        """
+        if not self._contest_labels or not self._contest.follow(name, at_ms):
+            return
+        if not name:
+            self._tell("released", day, None, by, "the contest decides again who scores the customers")
+        elif name == self._contest.champion:
+            self._tell("pinned", day, None, by, "stays until it is released")
+        else:
+            previous = self._contest.champion
+            self._contest.crown(name, day)
+            self._tell("promoted", day, previous, by, "chosen by a person, and stays until it is released")
 
     def freeze(self, day: int) -> FrozenModel:
         """The version that holds from the start of UTC day ``day``."""
-        *scaled, bias = self._learner.weights if self.labels else (0.0,) * len(COLUMNS)
-        weights = [weight / feature.scale for weight, feature in zip(scaled, FEATURES, strict=True)]
         means = self._moments.means.tolist()
-        average = [(mean - feature.centre) for mean, feature in zip(means, FEATURES, strict=True)]
-        baseline = bias + sum(weight * mean for weight, mean in zip(weights, average, strict=True))
+        kind = self._contest.champion if self.labels else LOGISTIC
+        formula = self._logistic() if kind == LOGISTIC else self._challengers.formulas()[kind]
+        weights = formula.weights or (0.0,) * len(NAMES)
+        # Of an average customer; of trees, of somebody of whom nothing is known.
+        baseline = formula.constant + sum(map(mul, weights, means))
+        if formula.trees:
+            baseline += root_log_odds(formula.trees)
         return FrozenModel(
             day=day,
             layout=LAYOUT,
@@ -132,7 +174,7 @@ class Trainer:
             names=NAMES,
             means=tuple(means),
             spreads=tuple(variance**0.5 for variance in self._moments.variances.tolist()),
-            weights=tuple(weights),
+            weights=weights,
             baseline=baseline,
             labels=self.labels,
             churned=self.churned,
@@ -141,6 +183,11 @@ class Trainer:
             river_version=river_version(),
             drifts=self.drifts,
             judged_since_drift=self._judged - self._drifted_at if self.drifts else 0,
+            kind=kind,
+            previous=self._contest.previous,
+            is_pinned=self._contest.is_pinned,
+            trees=formula.trees,
+            contenders=self._contest.standings,
         )
 
     def abstains(self) -> str:
@@ -179,6 +226,8 @@ class Trainer:
                 judged=self._judged,
                 drifted_at=self._drifted_at,
                 drifts=self.drifts,
+                contest=self._contest.state() if self._contest_labels else None,
+                challengers=b"" if self._others is None else self._others.state(),
             )
         )
 
@@ -205,8 +254,53 @@ class Trainer:
         self._quality = Prequential.from_bytes(saved.scores, saved.outcomes)
         self.labels, self.churned, self._learnt_day = saved.labels, saved.churned, saved.learnt_day
         self._judged, self._drifted_at, self.drifts = saved.judged, saved.drifted_at, saved.drifts
+        # Whoever has switched the contest off is scored by the logistic regression again.
+        if self._contest_labels and saved.contest is not None:
+            self._contest.restore(saved.contest)
+            if saved.challengers:
+                self._challengers.restore(saved.challengers)
 
     # -- inside
+
+    def _logistic(self) -> Formula:
+        *scaled, bias = self._learner.weights if self.labels else (0.0,) * len(COLUMNS)
+        weights = tuple([weight / feature.scale for weight, feature in zip(scaled, FEATURES, strict=True)])
+        return Formula(bias - sum([w * f.centre for w, f in zip(weights, FEATURES, strict=True)]), weights)
+
+    def _formulas(self) -> dict[str, Formula]:
+        return {LOGISTIC: self._logistic(), **self._challengers.formulas()}
+
+    def _look_at_contenders(self, day: int) -> None:
+        """Promotes whoever has been better for long enough. Nobody is while no score is to be trusted."""
+        name = self._contest.look(day)
+        if not name or self.abstains():
+            return
+        previous = self._contest.champion
+        (led,) = [standing for standing in self._contest.standings if standing.name == name]
+        why = f"its AUC is higher by {led.lead:.4f}, {led.lead / max(led.noise, 1e-9):.1f} standard errors, over {led.judged} labels"
+        self._contest.crown(name, day + 1)
+        self._tell("promoted", day + 1, previous, "contest", why)
+
+    def _tell(self, kind: str, day: int, previous: str | None, by: str, reason: str) -> None:
+        happened_at = to_text(day * DAY_MS)
+        contenders = tuple(
+            [
+                Contender(name=s.name, judged=s.judged, auc=s.auc, brier=s.brier, calibration_error=s.calibration_error)
+                for s in self._contest.standings
+            ]
+        )
+        self.events.append(
+            ModelEvent(
+                event_id=model_event_id(kind, happened_at, self._contest.champion),
+                kind=kind,
+                happened_at=happened_at,
+                champion=self._contest.champion,
+                previous=previous,
+                by=by,
+                reason=reason,
+                contenders=contenders,
+            )
+        )
 
     def _look_for_drift(self) -> None:
         """Loosens the model once for each drift. Before it is trusted there is nothing to drift from."""
@@ -216,8 +310,12 @@ class Trainer:
         # The same change is found again as long as the window holds it, a little earlier or later.
         if change is not None and change.is_drift and self._judged - change.ago > self._drifted_at:
             self._learner.loosen()
+            if self._others is not None:
+                self._others.loosen()
             self._drifted_at = self._judged
             self.drifts += 1
+            why = f"the mean squared error rose by {change.rise:.3f}, {change.ago} scores ago"
+            self._tell("drifted", self._learnt_day + 1, None, "drift detector", why)
 
     @property
     def _learner(self) -> Learner:
@@ -228,8 +326,20 @@ class Trainer:
             self._made = Learner(self._horizon_days)
         return self._made
 
+    @property
+    def _challengers(self) -> Challengers:
+        if self._others is None:
+            from stream.churn.challengers import Challengers
+
+            self._others = Challengers(self._horizon_days)
+        return self._others
+
+    def _fresh_contest(self) -> Contest:
+        return Contest(self._horizon_days, period_ms(self._horizon_days) // DAY_MS)
+
     def _forget_all(self) -> None:
-        self._made = None
+        self._made = self._others = None
+        self._contest = self._fresh_contest()
         self._moments = _Moments()
         self._quality = Prequential()
         self._learnt_day = 0

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from stream.actions.codec import effects_message, kpis_message
+from stream.actions.codec import effects_message, kpis_message, model_message
 from stream.actions.message import Message, Stream
 from stream.churn.examples import Example
+from stream.churn.fairness import Count, Fairness
 from stream.churn.model import FrozenModel
 from stream.config import Settings
 from stream.errors import StateError
@@ -106,7 +107,18 @@ class Met(msgspec.Struct, tag=True, kw_only=True):
     looks: list[Member]
 
 
-Contribution = Examples | Tallies | Looked | Bought | Said | Figures | Met | DayClosed
+class Chosen(msgspec.Struct, tag=True, kw_only=True):
+    """A person's command: which churn model is to score the customers, or with an empty name, that the contest decides."""
+
+    model: str
+    by: str
+    at_ms: int
+    partition: int = 0
+    day: int = -1
+    """None: it is in the next version, whichever day that closes."""
+
+
+Contribution = Chosen | Examples | Tallies | Looked | Bought | Said | Figures | Met | DayClosed
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -135,6 +147,8 @@ class Epoch(msgspec.Struct, kw_only=True):
     """What is usual in the population, to tell outliers by."""
     means: Means = {}
     """Means of tiers, for figures that are missing."""
+    fairness: tuple[int, list[Count]] = (0, [])
+    """Looks by region, channel and tier, for `stream.churn.fairness.groups`."""
     sentiment: bytes = b""
     """What is known of words, for `stream.feedback.sentiment` to open; also the learner's state."""
     value: ValueModel = ValueModel()
@@ -180,8 +194,10 @@ class Coordinator:
         self._partitions = partitions
         self._period_days = Looking(settings).period_days
         self._trainer = Trainer(settings)
+        self._fairness = Fairness(settings)
         weights = weights_of(settings.tier_weights), weights_of(settings.value_weights)
         self._scaled_by = *weights, 10 ** EXPONENT_OF.get(settings.currency, 2)
+        self._chosen: list[Chosen] = []
         self._closed: dict[int, DayClosed] = {}
         self._waiting: dict[int, list[Example]] = {}
         self._tallied: dict[int, list[Tally]] = {}
@@ -213,11 +229,15 @@ class Coordinator:
         self._words.restore(epoch.sentiment)
         self._means = epoch.means
         self._values.restore(epoch.panel)
+        self._fairness.restore(*epoch.fairness)
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
     def contribute(self, contribution: Contribution) -> None:
         """Takes a contribution; what is in a version already is passed over."""
+        if isinstance(contribution, Chosen):
+            self._chosen.append(contribution)
+            return
         if self.folded_day is not None and contribution.day <= self.folded_day:
             return
         if isinstance(contribution, Examples):
@@ -247,7 +267,12 @@ class Coordinator:
         if self.folded_day is not None and day <= self.folded_day:
             return None
         for waiting in sorted(d for d in self._waiting if d <= day):
-            self._trainer.learn(sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer)))
+            examples = sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer))
+            self._trainer.learn(examples)
+            self._fairness.take(waiting, examples)
+        for chosen in self._chosen:
+            self._trainer.choose(chosen.model, chosen.by, chosen.at_ms, day + 1)
+        self._chosen.clear()
         self._products.learn({d: self._bought.pop(d) for d in sorted(self._bought) if d <= day})
         self._words.learn({d: self._said.pop(d) for d in sorted(self._said) if d <= day})
         self._values.learn({d: self._met.pop(d) for d in sorted(self._met) if d <= day})
@@ -255,6 +280,8 @@ class Coordinator:
         for waiting in sorted(d for d in self._figures if d <= day):
             take(self._means, merged_sums(self._figures.pop(waiting)))
         self.told = tuple(message for d in self._days_until(day) for message in self._tell(d))
+        self.told += tuple([model_message(event) for event in self._trainer.events])
+        self._trainer.events.clear()
         self.folded_day = day
         population = Histograms.merged(closed.histograms for closed in self._closed.values())
         return Epoch(
@@ -269,6 +296,7 @@ class Coordinator:
             products=self._products.table(),
             orders_admitted=self._products.admitted,
             sentiment=self._words.state(),
+            fairness=self._fairness.state(),
             usual=usual(population.frequencies),
             means=self._means,
             value=self._values.freeze(day + 1),

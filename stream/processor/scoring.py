@@ -70,7 +70,8 @@ class Scorer:
             if is_open(encoded, self._horizon_days, now_ms):
                 waiting.append(encoded)
                 continue
-            example = mature(decode(encoded), profile.customer_id, profile.purchase_days, self._horizon_days)
+            who, bought_on = profile.customer_id, profile.purchase_days
+            example = mature(decode(encoded), who, bought_on, self._horizon_days, profile.region, profile.buys_on)
             if example is not None:
                 self.matured.append(example)
         last_ms = profile.last_purchase_ms

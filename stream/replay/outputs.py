@@ -26,6 +26,7 @@ NAMES = (
     "tiers",
     "kpis",
     "experiments",
+    "models",
     "dead_letters",
     "customers",
     "scores",

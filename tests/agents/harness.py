@@ -34,7 +34,7 @@ def settings_for(bootstrap: str, **values: Any) -> Settings:
         f"topic_{kind}": f"{name}.{kind}"
         for kind in (
             "purchases", "browses", "feedback", "profiles", "outcomes", "actions", "alerts", "suppressions", "tiers", "kpis",
-            "experiments",
+            "experiments", "models",
         )
     }  # fmt: skip
     return make_settings(

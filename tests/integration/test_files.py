@@ -32,7 +32,7 @@ def settings(broker: EmbeddedBroker, tmp_path: Path) -> Settings:
     """Topics of their own on the shared broker."""
     tag = uuid4().hex[:8]
     kinds = ("purchases", "browses", "feedback", "profiles", "outcomes", "actions", "alerts", "suppressions", "tiers")
-    topics = {f"topic_{kind}": f"{tag}.{kind}" for kind in (*kinds, "kpis", "experiments")}
+    topics = {f"topic_{kind}": f"{tag}.{kind}" for kind in (*kinds, "kpis", "experiments", "models")}
     return make_settings(broker=f"kafka://{broker.bootstrap}", app_id=tag, data_dir=str(tmp_path / "data"), **topics)
 
 

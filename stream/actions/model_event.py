@@ -1,0 +1,39 @@
+"""Something that happened to the churn model: another one scores the customers, or the shop has changed under it (MISSION D5)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stream.actions.decision import SCHEMA_VERSION
+from stream.events.hashing import hex_hash
+
+
+class Contender(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model stood when it happened, over the same ``judged`` labels as all others; ``None`` where it isn't known."""
+
+    name: str
+    judged: int
+    auc: float | None
+    brier: float | None
+    calibration_error: float | None
+
+
+class ModelEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """``kind``: ``promoted`` (``champion`` scores the customers from ``happened_at`` on, ``previous`` did before), ``pinned`` and
+    ``released`` (a person has said that it stays so, or no longer), ``drifted`` (its errors have grown, so it forgets faster)."""
+
+    schema_version: int = SCHEMA_VERSION
+    event_id: str
+    kind: str
+    happened_at: str
+    champion: str
+    previous: str | None
+    by: str
+    """Who decided: ``contest``, or a person by name."""
+    reason: str
+    contenders: tuple[Contender, ...] = ()
+
+
+def model_event_id(kind: str, happened_at: str, champion: str) -> str:
+    """The deterministic id of an event."""
+    return hex_hash("model", kind, happened_at, champion)
