@@ -519,6 +519,12 @@ MODEL = [
         top=1,
     ),
     lines(
+        "Whose scores are probabilities?",
+        "none",
+        "Calibration error of the contenders over the same labels; lower is better.",
+        ("{{model}}", "max by (model) (winback_contender_calibration_error)"),
+    ),
+    lines(
         "Does it rank customers rightly?",
         "none",
         "Prequential AUC and lift quality: every label was scored before it was learnt.",

@@ -108,7 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "labels a day, a sample if there are more, that the churn models are compared by and the challengers learn from; 0: no contest",
             "labels",
         ),
-    ] = 100
+    ] = 200
     # -- products
     product_orders_per_day: Annotated[
         int,

@@ -19,6 +19,7 @@ from stream.churn.quality import UNKNOWN
 from stream.events.instants import parse_ms
 from stream.rules.loader import load_rules
 from stream.testing import Shop, published
+from tests.churn.test_contest import commanded
 
 # No deadline: the machine is shared with brokers. On CI the same examples every time, so that a red run can be repeated.
 settings.register_profile("winback", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -128,6 +129,7 @@ def story() -> dict[Stream, list[Message]]:
     found[Stream.EXPERIMENTS] += [
         m for out in tell_experiment().outcomes for m in out.messages if m.stream is Stream.EXPERIMENTS
     ]
+    found[Stream.MODELS] += [m for m in commanded() if m.stream is Stream.MODELS]
     return found
 
 

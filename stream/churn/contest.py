@@ -55,6 +55,8 @@ class State(msgspec.Struct, kw_only=True):
     command_ms: int = 0
     """When the last command was given that was followed."""
     looked_day: int = 0
+    began_day: int = 0
+    """UTC day of the first labels."""
     standings: tuple[Standing, ...] = ()
     versions: list[tuple[int, dict[str, Formula]]] = []
     """The contenders' formulas as of some UTC days, oldest first."""
@@ -107,9 +109,15 @@ class Contest:
             del scores[:-WINDOW]
 
     def wants_versions(self, day: int) -> bool:
-        """Whether the formulas as of a UTC day are to be kept."""
-        versions = self._state.versions
-        return not versions or day >= versions[-1][0] + self._period_days
+        """Whether the formulas as of a UTC day are to be kept. Those of the first horizon aren't.
+
+        They are judged a horizon later, when whoever learns more slowly, and more, has long overtaken whoever was good at once.
+        """
+        state = self._state
+        state.began_day = state.began_day or day
+        if day < state.began_day + self._horizon_days:
+            return False
+        return not state.versions or day >= state.versions[-1][0] + self._period_days
 
     def keep_versions(self, day: int, formulas: Mapping[str, Formula]) -> None:
         """Keeps the formulas that hold from a UTC day on, and drops those that no label will ask for any more."""

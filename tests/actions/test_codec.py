@@ -103,13 +103,15 @@ def test_ids_are_deterministic_and_apart() -> None:
 
 def test_what_leaves_is_a_cloudevent(story: dict[Stream, list[Message]]) -> None:
     """Every published message has the CloudEvents attributes, keyed by whom it is about, and the id that its body has."""
-    for stream in (*PUBLISHED, Stream.EXPERIMENTS):
+    for stream in (*PUBLISHED, Stream.EXPERIMENTS, Stream.MODELS):
         assert story[stream]
         for message in story[stream]:
             found = dict(message.headers)
             body = msgspec.json.decode(message.value or b"")
             own = next(
-                body[name] for name in ("action_id", "alert_id", "change_id", "kpi_id", "effects_id") if name in body
+                body[name]
+                for name in ("action_id", "alert_id", "change_id", "kpi_id", "effects_id", "event_id")
+                if name in body
             )
             assert (b"1.0", b"/winback", b"application/json") == (
                 found["ce_specversion"],
@@ -117,7 +119,11 @@ def test_what_leaves_is_a_cloudevent(story: dict[Stream, list[Message]]) -> None
                 found["content-type"],
             )
             assert own.encode() == found["ce_id"]
-            assert body.get("customer_id", body.get("rule_id", "kpis")).encode() == found["ce_subject"] == message.key
+            assert (
+                body.get("customer_id", body.get("rule_id", "churn" if "champion" in body else "kpis")).encode()
+                == found["ce_subject"]
+                == message.key
+            )
             assert found["ce_type"].startswith(b"com.winback.")
             assert found["ce_time"].decode() == next(
                 body[at] for at in ("decided_at", "changed_at", "computed_at") if at in body

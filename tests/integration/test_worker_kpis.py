@@ -18,7 +18,7 @@ from stream.commands.model import told as told_of
 from stream.commands.produce import send_file
 from stream.events.instants import DAY_MS, parse_ms
 from stream.experiments.published import newest
-from stream.processor.epochs import decode_epoch
+from stream.processor.epochs import Chosen, decode_contribution, decode_epoch
 from stream.replay import Replay
 from stream.rules.loader import load_rules
 from stream.worker import running_worker
@@ -84,6 +84,15 @@ def test_every_day_arrives_on_its_topic_and_on_metrics(broker: EmbeddedBroker, t
     assert f"Learnt from {in_use.labels:,} labels" in page
     assert all(feature.name in page for feature in FEATURES)
 
+    fair = orjson.loads(subprocess.run([*command, "--fairness", "--json"], capture_output=True, check=True).stdout)
+    assert in_use.quality.pairs > 0
+    assert {"region", "channel", "tier"} == {row["kind"] for row in fair}
+    command.insert(4, "promote")
+    subprocess.run([*command, "recency", "--by", "ann"], capture_output=True, check=True)
+    *_, last = asyncio.run(committed(settings, settings.topic_contributions))
+    chosen = decode_contribution(last.value)
+    assert isinstance(chosen, Chosen)
+    assert ("recency", "ann") == (chosen.model, chosen.by)
     for name in DAILY:
         assert replayed[name]
         assert sorted(map(orjson.dumps, told[name])) == sorted(map(orjson.dumps, replayed[name]))
