@@ -126,7 +126,7 @@ def test_what_leaves_is_a_cloudevent(story: dict[Stream, list[Message]]) -> None
             )
             assert found["ce_type"].startswith(b"com.winback.")
             assert found["ce_time"].decode() == next(
-                body[at] for at in ("decided_at", "changed_at", "computed_at") if at in body
+                body[at] for at in ("decided_at", "changed_at", "computed_at", "happened_at") if at in body
             )
 
 
