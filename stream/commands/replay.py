@@ -56,6 +56,7 @@ def replay(
       tiers.jsonl                         by changed_at, customer_id, change_id
       kpis.jsonl                          by computed_at
       experiments.jsonl                   by computed_at, rule_id, effects_id
+      models.jsonl                        by happened_at, key, event_id
       dead_letters.jsonl                  by their own text; run.json names the lines
       customers.jsonl                     by customer_id, as of --until (default: the last event)
       scores.jsonl                        by as_of, customer_id (with --score-at; events from then on not seen)

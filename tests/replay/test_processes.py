@@ -82,7 +82,8 @@ def test_the_number_of_processes_does_not_show(
     summary = orjson.loads(told["summary.json"])
     assert summary["model"]
     assert all(summary[name] for name in ("actions", "suppressions", "dead_letters", "labels", "ignored"))
-    assert len(told) == 11 and {name for name in told if not told[name]} <= {"alerts.jsonl", "experiments.jsonl"}
+    assert len(told) == 12
+    assert {name for name in told if not told[name]} <= {"alerts.jsonl", "experiments.jsonl", "models.jsonl"}
     assert len(states) == summary["customers"] + 1  # and the partition's own
 
     for processes in several:
