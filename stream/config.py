@@ -99,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     memory_messages: Annotated[int, Help("most message ids remembered per customer", "ids")] = 256
     # -- churn
     churn_horizon_days: Annotated[int, Help("churned = no purchase within this many days", "days")] = 90
+    churn_horizon_cycles: Annotated[
+        float,
+        Help(
+            "above 0: a customer with a purchase cycle has churned after so many own cycles without a purchase, and after "
+            "`churn_horizon_days` at the latest",
+            "own cycles",
+        ),
+    ] = 0.0
     churn_threshold: Annotated[float, Help("alert when P(churn) crosses this upward", "probability")] = 0.7
     churn_min_labels: Annotated[int, Help("matured labels before any score is trusted", "labels")] = 200
     churn_quiet_days: Annotated[int, Help("no alert within this many days after a purchase", "days")] = 14
@@ -268,6 +276,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "memory_message_days": (30, 400),
     "memory_messages": (16, 100_000),
     "churn_horizon_days": (7, 365),
+    "churn_horizon_cycles": (0, 100),
     "churn_threshold": (0, 1),
     "churn_min_labels": (20, 10_000_000),
     "churn_quiet_days": (0, 365),

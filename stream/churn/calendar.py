@@ -32,6 +32,23 @@ def interest_ms(horizon_days: int) -> int:
     return max(INTEREST_HORIZONS * horizon_days, INTEREST_LEAST_DAYS) * DAY_MS
 
 
+LEAST_OWN_DAYS = 7
+"""No personal horizon is shorter. Shorter: whoever comes daily has churned after a long weekend; longer: it isn't their own."""
+
+
+def own_horizon_days(cycle_days: float, cycles: float, horizon_days: int) -> int:
+    """After how many days without a purchase a customer has churned: so many own cycles, the common horizon at most.
+
+    Those without a cycle have the common one; so has everybody when ``cycles`` is 0.
+
+    >>> [own_horizon_days(cycle, 2.0, 90) for cycle in (0.0, 2.0, 12.4, 60.0)], own_horizon_days(12.4, 0.0, 90)
+    ([90, 7, 25, 90], 90)
+    """
+    if not cycles or cycle_days <= 0.0:
+        return horizon_days
+    return min(horizon_days, max(LEAST_OWN_DAYS, round(cycles * cycle_days)))
+
+
 def next_grid_ms(customer_hash: int, after_ms: int, period_ms: int) -> int:
     """The first instant of a customer's calendar after ``after_ms``: always a midnight UTC when the period has whole days.
 

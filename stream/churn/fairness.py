@@ -17,7 +17,7 @@ import numpy as np
 from stream.churn.alerts import SILENCE_SHARE
 from stream.churn.calendar import HALF_LIFE_HORIZONS
 from stream.churn.examples import Example, unpack
-from stream.churn.features import NAMES
+from stream.churn.features import NAMES, cycle_days_of
 from stream.config import Settings
 
 KINDS: Final = ("region", "channel", "tier")
@@ -31,7 +31,7 @@ UNKNOWN_GROUP: Final = "unknown"
 LEAST: Final = 100
 """Looks behind a figure. Fewer: it is chance, and isn't told."""
 
-_SILENCE, _OVERDUE, _SINGLE = (NAMES.index(name) for name in ("silence", "overdue", "single"))
+_SILENCE = NAMES.index("silence")
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -105,7 +105,7 @@ class Fairness:
             return False
         values = unpack(example.values)
         silent_days = expm1(values[_SILENCE])
-        usual_days = self._horizon_days if values[_SINGLE] else expm1(values[_SILENCE] - values[_OVERDUE])
+        usual_days = cycle_days_of(values) or self._horizon_days
         return silent_days >= self._quiet_days and silent_days >= SILENCE_SHARE * usual_days
 
     def _count(self, kind: str, name: str) -> Count:

@@ -8,8 +8,9 @@ anniversary are the only calendar constants; the customer's own rhythm and the h
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from enum import StrEnum
-from math import log, log1p
+from math import expm1, log, log1p
 
 import msgspec
 
@@ -165,6 +166,20 @@ def _of_purchases(profile: Profile, horizon_days: int) -> _Bought:
     )
     returns = log1p(profile.refunds_365d) if purchases.any_marked else 0.0
     return today, horizon_days, bought, silence, purchases.recent_days(today), returns
+
+
+_SILENCE, _OVERDUE, _SINGLE = (NAMES.index(name) for name in ("silence", "overdue", "single"))
+
+
+def cycle_days_of(values: Sequence[float]) -> float:
+    """The median gap that a vector tells of, 0.0 for one-time buyers; right to half a percent if it has been packed.
+
+    >>> values = [0.0] * len(NAMES)
+    >>> values[_SILENCE], values[_OVERDUE] = log1p(60), log1p(60) - log1p(20)
+    >>> round(cycle_days_of(values), 6)
+    20.0
+    """
+    return 0.0 if values[_SINGLE] else expm1(values[_SILENCE] - values[_OVERDUE])
 
 
 def markdown_table() -> str:

@@ -83,6 +83,8 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
     """How often the shop has changed under the model so far; see `stream.churn.drift`."""
     judged_since_drift: int = 0
     """Scores judged since the latest of these was noticed, 0 without one."""
+    horizon_cycles: float = 0.0
+    """Own cycles after which a customer has churned, see `stream.churn.calendar.own_horizon_days`; 0: ``horizon_days`` for all."""
     kind: str = LOGISTIC
     """Which of the contenders it is; see `stream.churn.contest`."""
     previous: str = ""
@@ -93,9 +95,10 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
     contenders: tuple[Standing, ...] = ()
     """All contenders, as they stood at the last look."""
 
-    def fits(self, horizon_days: int) -> bool:
+    def fits(self, horizon_days: int, horizon_cycles: float = 0.0) -> bool:
         """May this model score vectors of this version of Winback? Not if its features or its horizon are others."""
-        return self.layout == LAYOUT and self.horizon_days == horizon_days
+        span = self.horizon_days, self.horizon_cycles
+        return self.layout == LAYOUT and span == (horizon_days, horizon_cycles)
 
     def contributions(self, vector: Sequence[float]) -> tuple[float, ...]:
         """What each feature adds to the log-odds of churn, against an average customer. Positive: towards churn."""

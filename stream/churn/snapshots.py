@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stream.churn.examples import Example, pack
-from stream.churn.features import LAYOUT, vector
+from stream.churn.calendar import own_horizon_days
+from stream.churn.examples import Example, pack, unpack
+from stream.churn.features import LAYOUT, cycle_days_of, vector
 from stream.churn.model import FrozenModel
 from stream.errors import StateError
 from stream.events.instants import DAY_MS
@@ -87,16 +88,21 @@ def mature(
     horizon_days: int,
     region: str = "",
     channel: str = "",
+    cycles: float = 0.0,
 ) -> Example | None:
     """The labelled example, once `matures_ms` is reached; ``None`` for a snapshot with another version's features.
 
     ``purchase_days`` are the UTC days (ascending) on which the customer bought, as far as remembered. A purchase that
-    was cancelled meanwhile is none.
+    was cancelled meanwhile is none. With ``cycles`` the label is about the customer's own horizon; it is known then, but released
+    with the others, for the same reason.
     """
     if snapshot.layout != LAYOUT:
         return None
     at = bisect_left(purchase_days, snapshot.day)
-    bought = at < len(purchase_days) and purchase_days[at] < snapshot.day + horizon_days
+    days = horizon_days
+    if cycles:
+        days = own_horizon_days(cycle_days_of(unpack(snapshot.values)), cycles, horizon_days)
+    bought = at < len(purchase_days) and purchase_days[at] < snapshot.day + days
     return Example(
         snapshot.day * DAY_MS,
         customer,

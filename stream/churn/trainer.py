@@ -54,6 +54,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     judged: int = 0
     drifted_at: int = 0
     drifts: int = 0
+    horizon_cycles: float = 0.0
     contest: State | None = None
     challengers: bytes = b""
 
@@ -87,6 +88,7 @@ class Trainer:
 
     def __init__(self, settings: Settings) -> None:
         self._horizon_days = settings.churn_horizon_days
+        self._horizon_cycles = settings.churn_horizon_cycles
         self._min_labels = settings.churn_min_labels
         self.refused = ""
         """Why the last `restore` started afresh, empty when it didn't. For the log: the model learns again."""
@@ -183,6 +185,7 @@ class Trainer:
             river_version=river_version(),
             drifts=self.drifts,
             judged_since_drift=self._judged - self._drifted_at if self.drifts else 0,
+            horizon_cycles=self._horizon_cycles,
             kind=kind,
             previous=self._contest.previous,
             is_pinned=self._contest.is_pinned,
@@ -226,6 +229,7 @@ class Trainer:
                 judged=self._judged,
                 drifted_at=self._drifted_at,
                 drifts=self.drifts,
+                horizon_cycles=self._horizon_cycles,
                 contest=self._contest.state() if self._contest_labels else None,
                 challengers=b"" if self._others is None else self._others.state(),
             )
@@ -353,6 +357,10 @@ class Trainer:
             return "the model was learnt with other features"
         if saved.horizon_days != self._horizon_days:
             return f"the model was learnt for {saved.horizon_days} days, the horizon is now {self._horizon_days}"
+        if saved.horizon_cycles != self._horizon_cycles:
+            return (
+                f"the model was learnt for {saved.horizon_cycles:g} own cycles, they are now {self._horizon_cycles:g}"
+            )
         return ""
 
 

@@ -137,6 +137,7 @@ def told(model: FrozenModel) -> dict[str, Any]:
     return {
         "day": to_text(model.day * DAY_MS)[:10],
         "horizon_days": model.horizon_days,
+        "horizon_cycles": model.horizon_cycles,
         "model": model.kind,
         "previous": model.previous or None,
         "is_pinned": model.is_pinned,
@@ -163,7 +164,7 @@ def shown(found: dict[str, Any]) -> Group:
     """The same for people."""
     rate = found["churned"] / found["labels"] if found["labels"] else 0.0
     head = [
-        f"Churn model of {found['day']}, {found['model']}{_since(found)}: no purchase for {found['horizon_days']} days.",
+        f"Churn model of {found['day']}, {found['model']}{_since(found)}: no purchase for {_span(found)}.",
         f"Learnt from {found['labels']:,} labels, {rate:.1%} of them churned."
         + (f" The shop has changed under it {found['drifts']} times." if found["drifts"] else ""),
         f"It abstains: {found['abstained']}." if found["abstained"] else "It is trusted: alerts go out by it.",
@@ -194,6 +195,12 @@ def by_group(rows: Sequence[Fair]) -> Group:
             made.add_row(row.name, f"{row.looks:,.0f}", f"{row.churn_rate:.1%}", auc, false, f"{row.alarm_rate:.1%}")
         tables.append(made)
     return Group(*tables, "False alarms: alarms among looks at customers who then bought. Older looks count less.")
+
+
+def _span(found: dict[str, Any]) -> str:
+    if not found["horizon_cycles"]:
+        return f"{found['horizon_days']} days"
+    return f"{found['horizon_cycles']:g} own cycles, {found['horizon_days']} days at most"
 
 
 def _since(found: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream.actions.alert import Alert, alert_id
 from stream.actions.decision import Explanation, ScoreRef
 from stream.churn.alerts import decide
-from stream.churn.calendar import interest_ms
+from stream.churn.calendar import interest_ms, own_horizon_days
 from stream.churn.examples import Example
 from stream.churn.explain import reasons, sentence
 from stream.churn.features import NAMES, vector
@@ -29,6 +29,7 @@ class Scorer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._horizon_days = settings.churn_horizon_days
+        self._cycles = settings.churn_horizon_cycles
         self._model: FrozenModel | None = None
         self._model_day: str | None = None
         self._interest_ms = interest_ms(self._horizon_days)
@@ -39,7 +40,7 @@ class Scorer:
 
     def follow(self, model: FrozenModel | None) -> None:
         """Uses another version from now on; one that was made for other features or another horizon is none."""
-        if model is not None and not model.fits(self._horizon_days):
+        if model is not None and not model.fits(self._horizon_days, self._cycles):
             model = None
         self._model = model
         self._scored = ((), 0.0)
@@ -71,7 +72,8 @@ class Scorer:
                 waiting.append(encoded)
                 continue
             who, bought_on = profile.customer_id, profile.purchase_days
-            example = mature(decode(encoded), who, bought_on, self._horizon_days, profile.region, profile.buys_on)
+            place = profile.region, profile.buys_on
+            example = mature(decode(encoded), who, bought_on, self._horizon_days, *place, self._cycles)
             if example is not None:
                 self.matured.append(example)
         last_ms = profile.last_purchase_ms
@@ -100,6 +102,7 @@ class Scorer:
         probability = memory.score
         score = case.score()
         why = score.explain()
+        days = own_horizon_days(profile.cycle_days, self._cycles, self._horizon_days)
         return Alert(
             alert_id=alert_id("churn", profile.customer_id, f"{profile.last_order_name}@{profile.day}"),
             kind="churn",
@@ -108,10 +111,10 @@ class Scorer:
             probability=round(probability, 6),
             previous_probability=round(previous, 6) if previous >= 0.0 else None,
             threshold=self._settings.churn_threshold,
-            horizon_days=self._horizon_days,
+            horizon_days=days,
             state=state_ref(profile, self._settings.currency),
             score=score.ref,
-            explanation=Explanation(text=sentence(probability, self._horizon_days, why), contributions=why),
+            explanation=Explanation(text=sentence(probability, days, why), contributions=why),
         )
 
     def crosses(self, profile: Profile, memory: Memory, cycle_days: float) -> bool:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.churn.calendar import next_grid_ms, period_ms
-from stream.churn.examples import pack
-from stream.churn.features import FEATURES, LAYOUT
+from stream.churn.examples import pack, unpack
+from stream.churn.features import FEATURES, LAYOUT, cycle_days_of, vector
 from stream.churn.snapshots import UNSCORED, Snapshot, decode, mature, matures_ms, take
 from stream.errors import StateError
 from stream.events.instants import DAY_MS
@@ -64,3 +64,24 @@ def test_the_calendar_comes_round_once_a_period_at_midnight(customer: int, after
     first = next_grid_ms(customer, after_ms, period)
     assert 0 < first - after_ms <= period
     assert (0, period) == (first % DAY_MS, next_grid_ms(customer, first, period) - first)
+
+
+def test_a_personal_horizon_is_so_many_own_cycles() -> None:
+    """Whoever buys every 10 days and comes back after 25 has churned at two cycles and hasn't at three; a one-time buyer
+    has the common horizon; and all labels are released together."""
+    monthly, single = customer_with([(10_000 + 10 * i, 900) for i in range(5)]), customer_with([(10_040, 900)])
+    for customer, cycles, churned in (
+        (monthly, 2.0, True),
+        (monthly, 3.0, False),
+        (monthly, 0.0, False),
+        (single, 2.0, False),
+    ):
+        snapshot = take(Profile("c", customer, 10_045 * DAY_MS), None, 90)
+        example = mature(snapshot, "c", [10_070], 90, cycles=cycles)
+        assert example is not None
+        assert (churned, 10_045 + 90) == (example.churned, example.matured_day)
+    for cycle_days in range(2, 200):
+        customer = customer_with([(10_000, 900), (10_000 + cycle_days, 900)])
+        for silent in (0, 3, 50, 400):
+            values = vector(Profile("c", customer, (10_000 + cycle_days + silent) * DAY_MS), 90)
+            assert abs(cycle_days_of(unpack(pack(values))) / cycle_days - 1.0) < 0.01

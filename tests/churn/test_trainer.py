@@ -118,6 +118,7 @@ def test_the_order_in_which_partitions_report_does_not_matter() -> None:
         ({"river_version": "0.1"}, "the model was learnt with River 0.1, this is River"),
         ({"columns": ("silence",)}, "the model was learnt with other features"),
         ({"horizon_days": 30}, "the model was learnt for 30 days, the horizon is now 90"),
+        ({"horizon_cycles": 2.5}, "the model was learnt for 2.5 own cycles, they are now 0"),
     ],
 )
 def test_a_checkpoint_of_another_version_starts_afresh_and_says_so(
