@@ -24,7 +24,7 @@ TIER_CHANNELS = r"([a-z_]+)=([a-z]+(?:>[a-z]+)*)"
 CHANNEL_COST = r"([a-z]+)=([0-9]{1,9})"
 """A channel and what one message on it costs, in minor units; such as sms=7."""
 _TIERS = ("prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed")
-_SCHEMES = ("share", "value", "loyalty", "lifecycle")
+_SCHEMES = ("share", "value", "loyalty", "lifecycle", "cluster")
 _CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 
 
@@ -126,9 +126,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Help("an order counts half of what one that many days later does", "days")
     ] = 60
     # -- segments
-    schemes: Annotated[str, Help("what is computed and told beside fixed tiers and RFM segments; empty: nothing")] = (
-        "share,value,loyalty,lifecycle"
-    )
+    schemes: Annotated[
+        str,
+        Help(
+            "what is computed and told beside fixed tiers and RFM segments, of `share,value,loyalty,lifecycle,cluster`; empty: nothing"
+        ),
+    ] = "share,value,loyalty,lifecycle"
     tier_scheme: Annotated[
         Literal["fixed", "share"], Help("the scheme whose tiers rules, budgets and channels go by")
     ] = "fixed"

@@ -228,6 +228,10 @@ VIEW: dict[str, tuple[str, str]] = {
             "orders) and what one is worth; `abstained` says why it isn't known"
         ),
     ),
+    "cluster": (
+        "text",
+        "what sets the [customers who are alike](segments.md#clusters) apart; `null` unless the scheme is on",
+    ),
     "personas": ("names", "what sets the customer apart"),
     "churn_probability": ("0–1", "P(no purchase within the horizon), `null` without a model or a purchase"),
     "churn_abstained": ("text", "why the probability must not be acted upon, `null` when it may"),

@@ -17,7 +17,7 @@ from stream.segments.lifecycle import STAGES
 from stream.segments.loyalty import LOYALTY_KINDS, Shown, indicators, kind_of, loyalty_of
 from stream.segments.personas import Habits, personas
 from stream.segments.scales import value_as_written
-from stream.segments.schemes import LIFECYCLE, LOYALTY, VALUE, class_in, with_class
+from stream.segments.schemes import CLUSTER, LIFECYCLE, LOYALTY, VALUE, class_in, with_class
 from stream.segments.shares import position_of
 from stream.segments.value import VALUE_GROUPS, Worth, group_of
 from stream.state.profile import NEVER_DAYS, Assessment, Profile, Prospects
@@ -32,11 +32,13 @@ class Assessor:
     def __init__(self, settings: Settings, ranks: Ranks) -> None:
         schemes = settings.schemes.split(",")
         self.churn_of: ChurnOf = lambda profile: None
+        self.cluster_of: Callable[[Profile], tuple[int, str]] = lambda profile: (0, "")
         self.valuing = Valuing(settings)
         self._ranks = ranks
         self._has_value = VALUE in schemes
         self._has_loyalty = LOYALTY in schemes
         self._has_stage = LIFECYCLE in schemes
+        self._has_cluster = CLUSTER in schemes
         self._as_written = settings.value_index == "as_written"
         self._value_weights = numbers(settings.value_weights)
         self._loyalty_weights = numbers(settings.loyalty_weights)
@@ -68,10 +70,14 @@ class Assessor:
                 classes = with_class(classes, LOYALTY, LOYALTY_KINDS.index(found.loyalty_kind))
         if self._has_stage:
             classes = with_class(classes, LIFECYCLE, STAGES.index(profile.lifecycle) + 1)
+        if self._has_cluster and is_visit:
+            classes = with_class(classes, CLUSTER, self.cluster_of(profile)[0])
         return classes
 
     def why(self, scheme: str, profile: Profile, figures: str) -> str:
         """What puts a customer in a class, as a person would say it."""
+        if scheme == CLUSTER:
+            return f"{self.cluster_of(profile)[1]}; {figures}"
         found = profile.assessment
         if scheme == VALUE and found.value_rank >= 0:
             return f"ahead of {found.value_rank:.1%} of buyers by the value index; {figures}"
@@ -89,6 +95,7 @@ class Assessor:
             "value_index": float(f"{found.value_index:.6g}") if found.value_index >= 0 else None,
             "value_rank": round(found.value_rank, 4) if found.value_rank >= 0 else None,
             "lifetime_value": self.valuing.view(profile),
+            "cluster": self.cluster_of(profile)[1] or None,
             "personas": list(self.personas(profile)),
         }
 

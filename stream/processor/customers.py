@@ -90,6 +90,7 @@ class CustomerWork:
         self.baskets = Baskets(settings.product_orders_per_day)
         self._settings = settings
         self.census.assessor.churn_of = self._churn_of
+        self.census.assessor.cluster_of = self.scorer.cluster_of
         self.engine = Engine(rules, settings, partitions)
         self._go_by(rules)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from stream.actions.codec import effects_message, kpis_message, model_message
 from stream.actions.message import Message, Stream
+from stream.churn.clusters import Clusters
 from stream.churn.examples import Example
 from stream.churn.fairness import Count, Fairness
 from stream.churn.model import FrozenModel
@@ -37,6 +38,7 @@ from stream.products.learner import Learner
 from stream.quality.means import Means, Sums, faded, merged_sums, take
 from stream.quality.suspicion import Usual, usual
 from stream.segments.population import Histograms, Thresholds, thresholds
+from stream.segments.schemes import CLUSTER
 from stream.worth.learner import Learner as Values
 from stream.worth.model import ValueModel
 from stream.worth.panel import ALL as EVERYBODY
@@ -149,6 +151,8 @@ class Epoch(msgspec.Struct, kw_only=True):
     """Means of tiers, for figures that are missing."""
     fairness: tuple[int, list[Count]] = (0, [])
     """Looks by region, channel and tier, for `stream.churn.fairness.groups`."""
+    clusters: Clusters | None = None
+    """Groups of customers who are alike; ``None`` when nobody asks for that scheme."""
     sentiment: bytes = b""
     """What is known of words, for `stream.feedback.sentiment` to open; also the learner's state."""
     value: ValueModel = ValueModel()
@@ -195,6 +199,7 @@ class Coordinator:
         self._period_days = Looking(settings).period_days
         self._trainer = Trainer(settings)
         self._fairness = Fairness(settings)
+        self._clusters = Clusters() if CLUSTER in settings.schemes.split(",") else None
         weights = weights_of(settings.tier_weights), weights_of(settings.value_weights)
         self._scaled_by = *weights, 10 ** EXPONENT_OF.get(settings.currency, 2)
         self._chosen: list[Chosen] = []
@@ -230,6 +235,8 @@ class Coordinator:
         self._means = epoch.means
         self._values.restore(epoch.panel)
         self._fairness.restore(*epoch.fairness)
+        if self._clusters is not None and epoch.clusters is not None:
+            self._clusters = msgspec.structs.replace(epoch.clusters)
         if epoch.trainer:
             self._trainer.restore(epoch.trainer)
 
@@ -270,6 +277,8 @@ class Coordinator:
             examples = sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer))
             self._trainer.learn(examples)
             self._fairness.take(waiting, examples)
+            if self._clusters is not None:
+                self._clusters.learn(examples)
         for chosen in self._chosen:
             self._trainer.choose(chosen.model, chosen.by, chosen.at_ms, day + 1)
         self._chosen.clear()
@@ -297,6 +306,7 @@ class Coordinator:
             orders_admitted=self._products.admitted,
             sentiment=self._words.state(),
             fairness=self._fairness.state(),
+            clusters=None if self._clusters is None else msgspec.structs.replace(self._clusters),
             usual=usual(population.frequencies),
             means=self._means,
             value=self._values.freeze(day + 1),

@@ -230,6 +230,7 @@ class Partition:
         self._epoch_day = epoch.day
         self._work.census.follow(epoch.thresholds)
         self._work.scorer.follow(epoch.model)
+        self._work.scorer.group(epoch.clusters)
         self._work.engine.follow(epoch.weights, epoch.stopped)
         self._work.engine.associations = Associations(epoch.products)
         self._work.baskets.sample.admitted = epoch.orders_admitted

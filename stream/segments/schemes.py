@@ -17,9 +17,12 @@ FIXED: Final = "fixed"
 VALUE: Final = "value"
 LOYALTY: Final = "loyalty"
 LIFECYCLE: Final = "lifecycle"
+CLUSTER: Final = "cluster"
+CLUSTERS: Final = ("", *[f"cluster_{number}" for number in range(1, 7)])
+"""Groups of customers who are alike; what sets each apart is learnt, and told with it."""
 
 SCHEMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {SHARE: SHARE_TIERS, VALUE: VALUE_GROUPS, LOYALTY: LOYALTY_KINDS, LIFECYCLE: ("", *STAGES)}
+    {SHARE: SHARE_TIERS, VALUE: VALUE_GROUPS, LOYALTY: LOYALTY_KINDS, LIFECYCLE: ("", *STAGES), CLUSTER: CLUSTERS}
 )
 """Scheme → its classes by number; 0 stands for none yet. Stored by their places: never renumber, at most 8 classes each."""
 
