@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "customers": ("customers:customers", "List the customers of a tier, a segment, or with a tag."),
     "product": ("product:product", "Look a product up: what goes with it, what is bought next."),
     "model": ("model:model", "Show what the churn model has learnt, and what it goes by."),
+    "drivers": ("drivers:drivers", "Show what drives loyalty and value, and how good the loyalty forecast is."),
     "explain": ("explain:explain", "Tell why an action went out, or didn't."),
     "report": ("report:report", "Show what rules change, against those who were left alone."),
     "redrive": ("redrive:redrive", "Send mended dead letters back to where they came from."),

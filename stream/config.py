@@ -7,6 +7,7 @@ from `SETTINGS`, and `problems` checks all values at once.
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -24,7 +25,7 @@ TIER_CHANNELS = r"([a-z_]+)=([a-z]+(?:>[a-z]+)*)"
 CHANNEL_COST = r"([a-z]+)=([0-9]{1,9})"
 """A channel and what one message on it costs, in minor units; such as sms=7."""
 _TIERS = ("prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed")
-_SCHEMES = ("share", "value", "loyalty", "lifecycle", "cluster")
+_SCHEMES = ("share", "value", "loyalty", "lifecycle", "cluster", "core")
 _CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 
 
@@ -129,9 +130,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     schemes: Annotated[
         str,
         Help(
-            "what is computed and told beside fixed tiers and RFM segments, of `share,value,loyalty,lifecycle,cluster`; empty: nothing"
+            "what is computed and told beside fixed tiers and RFM segments, of `share,value,loyalty,lifecycle,cluster,core`; empty: nothing"
         ),
-    ] = "share,value,loyalty,lifecycle"
+    ] = "share,value,loyalty,lifecycle,core"
     tier_scheme: Annotated[
         Literal["fixed", "share"], Help("the scheme whose tiers rules, budgets and channels go by")
     ] = "fixed"
@@ -170,6 +171,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lifetime_years: Annotated[
         float, Help("how long a customer is one, for the value of a customer as the documents have it", "years")
     ] = 3.0
+    promotions: Annotated[
+        str,
+        Help("days of promotions that were and will be, for the loyalty forecast: `2026-06-01/2026-06-18,2026-11-11`"),
+    ] = ""
     # -- quality of what comes in
     suspects: Annotated[
         Literal["watch", "off"],
@@ -386,6 +391,11 @@ def problems(settings: Settings) -> list[str]:
         found += _wrong_channel_cost(word)
     found += _wrong_weights("tier_weights", settings.tier_weights, ("r", "f", "m", "nps"))
     found += _wrong_weights("value_weights", settings.value_weights, ("r", "f", "m"))
+    found += [
+        f"promotions: {word!r} is not of the form 2026-06-01/2026-06-18 or 2026-11-11"
+        for word in settings.promotions.split(",")
+        if word and not _is_span(word)
+    ]
     found += _wrong_weights("loyalty_weights", settings.loyalty_weights, ("nps", "csat", "frequency", "value", "churn"))
     schemes = [word for word in settings.schemes.split(",") if word]
     found += [
@@ -417,6 +427,32 @@ def _wrong_weights(name: str, text: str, known: tuple[str, ...]) -> list[str]:
             f"{name}: {text!r} is not of the form {','.join(f'{each}=0.3' for each in known)}, of {', '.join(known)}"
         ]
     return [] if any(numbers(text).values()) else [f"{name}: something must weigh more than 0"]
+
+
+def spans(text: str) -> tuple[tuple[int, int], ...]:
+    """First and last UTC days of the spans of a setting, in days since 1970.
+
+    >>> spans("1970-01-02/1970-01-04,1970-02-01")
+    ((1, 3), (31, 31))
+    """
+    found = []
+    for word in text.split(","):
+        if word:
+            first, _, last = word.partition("/")
+            found.append((_day(first), _day(last or first)))
+    return tuple(found)
+
+
+def _day(text: str) -> int:
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days
+
+
+def _is_span(word: str) -> bool:
+    try:
+        ((first, last),) = spans(word)
+    except ValueError:
+        return False
+    return first <= last <= first + 366
 
 
 def _wrong_channel_cost(word: str) -> list[str]:

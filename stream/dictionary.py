@@ -208,7 +208,7 @@ VIEW: dict[str, tuple[str, str]] = {
         "",
         (
             "the [schemes](segments.md): `fixed` and `share` tier, the tier that the rank alone asks for, and the share of the "
-            "living buyers who rank below; `value` group, kind of `loyalty`, stage of life"
+            "living buyers who rank below; `value` group, kind of `loyalty`, stage of life; `core` or other"
         ),
     ),
     "loyalty": ("0–100", "loyalty, out of what is known of the indicators; `null` when nothing is"),
@@ -221,6 +221,11 @@ VIEW: dict[str, tuple[str, str]] = {
         "0–1",
         "share of the living buyers whose value index is lower, by the index of the setting `value_index`",
     ),
+    "loyalty_in_90_days": (
+        "0–100",
+        "loyalty [in three months](value.md#loyalty-in-three-months) and its change; `abstained` says why it isn't told",
+    ),
+    "core": ("boolean", "both loyal and [valuable](value.md#core-customers)"),
     "lifetime_value": (
         "minor units, purchases",
         (

@@ -17,7 +17,7 @@ from stream.segments.lifecycle import STAGES
 from stream.segments.loyalty import LOYALTY_KINDS, Shown, indicators, kind_of, loyalty_of
 from stream.segments.personas import Habits, personas
 from stream.segments.scales import value_as_written
-from stream.segments.schemes import CLUSTER, LIFECYCLE, LOYALTY, VALUE, class_in, with_class
+from stream.segments.schemes import CLUSTER, CORE, CORE_CLASSES, LIFECYCLE, LOYALTY, OTHER, VALUE, class_in, with_class
 from stream.segments.shares import position_of
 from stream.segments.value import VALUE_GROUPS, Worth, group_of
 from stream.state.profile import NEVER_DAYS, Assessment, Profile, Prospects
@@ -37,6 +37,7 @@ class Assessor:
         self._ranks = ranks
         self._has_value = VALUE in schemes
         self._has_loyalty = LOYALTY in schemes
+        self._has_core = CORE in schemes and self._has_loyalty
         self._has_stage = LIFECYCLE in schemes
         self._has_cluster = CLUSTER in schemes
         self._as_written = settings.value_index == "as_written"
@@ -48,6 +49,10 @@ class Assessor:
     def assess(self, profile: Profile) -> Assessment:
         """What a customer is worth and how loyal, as of the profile's instant."""
         return self._assess(profile, is_review=False)
+
+    def loyalty_ahead(self, profile: Profile) -> float:
+        """Loyalty in three months, as of the profile's instant; −1 when it can't be told."""
+        return self.valuing.loyalty_ahead(profile)
 
     def prospects(self, profile: Profile) -> Prospects:
         """What is to be expected of a customer, as of the profile's instant."""
@@ -68,6 +73,8 @@ class Assessor:
                 classes = with_class(classes, VALUE, VALUE_GROUPS.index(found.value_group))
             if self._has_loyalty:
                 classes = with_class(classes, LOYALTY, LOYALTY_KINDS.index(found.loyalty_kind))
+            if self._has_core:
+                classes = with_class(classes, CORE, CORE_CLASSES.index(self._core_class(profile, found)))
         if self._has_stage:
             classes = with_class(classes, LIFECYCLE, STAGES.index(profile.lifecycle) + 1)
         if self._has_cluster and is_visit:
@@ -81,6 +88,9 @@ class Assessor:
         found = profile.assessment
         if scheme == VALUE and found.value_rank >= 0:
             return f"ahead of {found.value_rank:.1%} of buyers by the value index; {figures}"
+        if scheme == CORE:
+            year = profile.value_12m_minor / self._major
+            return f"loyalty {found.loyalty:.0f} of 100, {year:.2f} expected in 12 months; {figures}"
         if scheme == LOYALTY:
             known = ", ".join(f"{name} {score:.0f}" for name, score in found.indicators.items())
             return f"loyalty {found.loyalty:.0f} of 100 out of {known or 'nothing'}; {figures}"
@@ -94,6 +104,8 @@ class Assessor:
             "loyalty_indicators": {name: round(score, 1) for name, score in found.indicators.items()},
             "value_index": float(f"{found.value_index:.6g}") if found.value_index >= 0 else None,
             "value_rank": round(found.value_rank, 4) if found.value_rank >= 0 else None,
+            "loyalty_in_90_days": self.valuing.loyalty_view(profile),
+            "core": found.is_core,
             "lifetime_value": self.valuing.view(profile),
             "cluster": self.cluster_of(profile)[1] or None,
             "personas": list(self.personas(profile)),
@@ -142,7 +154,13 @@ class Assessor:
             found = loyalty_of(known, self._loyalty_weights)
             if found is not None:
                 loyalty, kind = found, kind_of(found, self._shown(profile))
-        return Assessment(group, self._index(profile), rank, loyalty, kind, known)
+        is_core = self._has_core and self.valuing.is_core(loyalty, profile)
+        return Assessment(group, self._index(profile), rank, loyalty, kind, known, is_core)
+
+    def _core_class(self, profile: Profile, found: Assessment) -> str:
+        if not profile.bought or self.valuing.model.top_minor < 0:
+            return ""
+        return CORE if found.is_core else OTHER
 
     def _index(self, profile: Profile) -> float:
         weights = self._value_weights

@@ -14,7 +14,7 @@ from stream.processor.ranks import Ranks
 from stream.segments.lifecycle import stage_of
 from stream.segments.named import PROSPECTS, segment_of
 from stream.segments.population import Histograms, Thresholds
-from stream.segments.schemes import FIXED, RANKED, SHARE, changes, class_in
+from stream.segments.schemes import CORE, FIXED, RANKED, SHARE, changes, class_in
 from stream.segments.shares import SHARE_TIERS
 from stream.segments.tiers import HIGH_MONETARY, PROSPECT, missing, tier_of, why
 from stream.state.memory import Population
@@ -110,6 +110,7 @@ class Census:
             "value": profile.value_group or None,
             "loyalty": profile.loyalty_kind or None,
             "lifecycle": profile.lifecycle,
+            "core": class_in(CORE, standing.classes) or None,
         }
 
     def tier_of(self, counted: Population) -> str:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from stream.config import Settings
+from stream.config import Settings, spans
+from stream.rules.festivals import days_of
+from stream.segments.loyalty import LOYAL_FROM
 from stream.state.memory import Memory
 from stream.state.profile import Profile, Prospects
+from stream.worth.course import AHEAD_DAYS, Context, features, pack
 from stream.worth.history import History, history_of
 from stream.worth.model import ValueModel
 from stream.worth.panel import ALL, MOST_REPEATS, Look, key_of
 
+GIFT_FESTIVALS = (
+    "spring-festival",
+    "valentines",
+    "mothers-day",
+    "fathers-day",
+    "mid-year-sale",
+    "mid-autumn",
+    "singles-day",
+    "black-friday",
+    "christmas",
+)
+"""Those before which people buy more than they need themselves."""
 NOT_YET = "no models of value yet: the first come with the first full day"
 NEVER_BOUGHT = "nothing was bought before today, so there is nothing to go by"
 OFF = "the setting panel_customers is 0"
@@ -25,6 +40,11 @@ class Valuing:
         self.looks: list[Look] = []
         """Not contributed yet."""
         self._years = settings.lifetime_years
+        self._festivals = frozenset(day for name in GIFT_FESTIVALS for day in days_of(name))
+        self._promotions = frozenset(
+            day for first, last in spans(settings.promotions) for day in range(first, last + 1)
+        )
+        self._context = -1, Context()
 
     def follow(self, model: ValueModel, below: int) -> None:
         """Values by another version from now on."""
@@ -42,7 +62,10 @@ class Valuing:
         if key < self.below:
             spent_minor = profile.lifetime_monetary_minor
             repeats = min(history.repeats, MOST_REPEATS)
-            self.looks.append(Look(key, profile.day, repeats, history.last_days, history.age_days, spent_minor))
+            loyalty = profile.loyalty
+            values = pack(features(profile, self.context(profile.day))) if loyalty >= 0 else b""
+            known = history.last_days, history.age_days, spent_minor
+            self.looks.append(Look(key, profile.day, repeats, *known, loyalty, values))
         return history
 
     def ahead_minor(self, history: History | None) -> int | None:
@@ -61,6 +84,39 @@ class Valuing:
         return Prospects(
             as_written, purchases, round(spending.purchase_minor(history)), self.model.value_minor(history) or 0
         )
+
+    def loyalty_ahead(self, profile: Profile) -> float:
+        """Loyalty in three months, 0 to 100; −1 when it can't be told, or must not be acted upon."""
+        forecast = self.model.forecast
+        if forecast.abstained or not profile.bought or profile.loyalty < 0:
+            return -1.0
+        found = forecast.ahead(profile.loyalty, features(profile, self.context(profile.day)))
+        return -1.0 if found is None else found
+
+    def is_core(self, loyalty: float, profile: Profile) -> bool:
+        """Whether a customer of a loyalty is both loyal and among the most valuable fifth of the panel."""
+        top_minor = self.model.top_minor
+        return loyalty >= LOYAL_FROM and 0 <= top_minor <= profile.value_12m_minor
+
+    def context(self, day: int) -> Context:
+        """What the shop has before it as of a UTC day, and has behind it."""
+        known, found = self._context
+        if known != day:
+            then, before = range(day, day + AHEAD_DAYS), range(day - AHEAD_DAYS, day)
+            festivals = len(self._festivals.intersection(then)) - len(self._festivals.intersection(before))
+            promotions = len(self._promotions.intersection(then)) - len(self._promotions.intersection(before))
+            found = Context(float(festivals), promotions / AHEAD_DAYS)
+            self._context = day, found
+        return found
+
+    def loyalty_view(self, profile: Profile) -> dict[str, object]:
+        """What a person may want to see of the forecast."""
+        found, forecast = profile.loyalty_90d, self.model.forecast
+        return {
+            "expected": found if found >= 0 else None,
+            "change": round(found - profile.loyalty, 1) if found >= 0 else None,
+            "abstained": None if found >= 0 else forecast.abstained or NEVER_BOUGHT,
+        }
 
     def view(self, profile: Profile) -> dict[str, object]:
         """What a person may want to see of it."""

@@ -21,8 +21,20 @@ CLUSTER: Final = "cluster"
 CLUSTERS: Final = ("", *[f"cluster_{number}" for number in range(1, 7)])
 """Groups of customers who are alike; what sets each apart is learnt, and told with it."""
 
+CORE: Final = "core"
+OTHER: Final = "other"
+CORE_CLASSES: Final = ("", OTHER, CORE)
+"""By number; the first: nobody knows what the customer is worth. Stored: never renumber."""
+
 SCHEMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {SHARE: SHARE_TIERS, VALUE: VALUE_GROUPS, LOYALTY: LOYALTY_KINDS, LIFECYCLE: ("", *STAGES), CLUSTER: CLUSTERS}
+    {
+        SHARE: SHARE_TIERS,
+        VALUE: VALUE_GROUPS,
+        LOYALTY: LOYALTY_KINDS,
+        LIFECYCLE: ("", *STAGES),
+        CLUSTER: CLUSTERS,
+        CORE: CORE_CLASSES,
+    }
 )
 """Scheme → its classes by number; 0 stands for none yet. Stored by their places: never renumber, at most 8 classes each."""
 

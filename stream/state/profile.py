@@ -63,6 +63,8 @@ class Assessment(NamedTuple):
     loyalty_kind: str = ""
     indicators: Mapping[str, float] = MappingProxyType({})
     """What the loyalty is made of, each 0 to 100."""
+    is_core: bool = False
+    """Both loyal and valuable."""
 
 
 class Prospects(NamedTuple):
@@ -85,6 +87,9 @@ class Assessing(Protocol):
 
     def prospects(self, profile: Profile) -> Prospects:
         """What is to be expected."""
+
+    def loyalty_ahead(self, profile: Profile) -> float:
+        """Loyalty in three months."""
 
 
 class Profile(Traits, Interests, Opinions):
@@ -137,6 +142,16 @@ class Profile(Traits, Interests, Opinions):
     def prospects(self) -> Prospects:
         """What is to be expected."""
         return self.assessor.prospects(self)
+
+    @lazy
+    def loyalty_90d(self) -> float:
+        """Loyalty in three months, −1 when it can't be told."""
+        return self.assessor.loyalty_ahead(self)
+
+    @property
+    def core(self) -> bool:
+        """Both loyal and valuable."""
+        return self.assessment.is_core
 
     @property
     def lifetime_value_minor(self) -> int:
@@ -470,6 +485,9 @@ class _Nobody:
 
     def prospects(self, _: Profile) -> Prospects:
         return Prospects()
+
+    def loyalty_ahead(self, _: Profile) -> float:
+        return -1.0
 
 
 _NOBODY = _Nobody()

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from stream.errors import StateError
+from stream.worth.courses import MOST_MEMBERS, Courses, CoursesState
 from stream.worth.model import ValueModel
 from stream.worth.panel import ALL, Look, pack, unpack
 
@@ -31,6 +32,7 @@ class State(msgspec.Struct, kw_only=True):
     members: bytes = b""
     below: int = ALL
     model: ValueModel = ValueModel()
+    courses: CoursesState = CoursesState()
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -45,30 +47,40 @@ class Learner:
         self._members: dict[int, Look] = {}
         self.below = ALL if most else 0
         """Keys from here on never get into the panel."""
+        self._followed_below = ALL
         self._model = ValueModel()
+        self._courses = Courses()
 
     def learn(self, days: Mapping[int, Iterable[Look]]) -> None:
         """Takes the looks of some days, in canonical order whatever the order they come in."""
         for day in sorted(days):
-            for look in sorted(days[day], key=_canonical):
-                if look.key < self.below:
-                    self._members[look.key] = look
+            looks = [look for look in sorted(days[day], key=_canonical) if look.key < self.below]
+            for look in looks:
+                self._members[look.key] = look
+            self._courses.learn(looks, self._followed_below)
             if len(self._members) > self._most:
                 kept = sorted(self._members)[: self._most]
                 self._members = {key: self._members[key] for key in kept}
                 self.below = kept[-1] + 1 if kept else 0
+            if len(self._members) > MOST_MEMBERS:
+                self._followed_below = min(self._followed_below, sorted(self._members)[MOST_MEMBERS - 1] + 1)
+                self._courses.leave(self._followed_below)
 
     def freeze(self, day: int) -> ValueModel:
         """The version that holds from the start of UTC day ``day``. The last good models stay when others can't be found."""
         model = self._model
         if self._most and (model.fitted_day < 0 or day - 1 - model.fitted_day >= FIT_EVERY_DAYS):
             self._model = self._fitted(model, day)
+        if self._most:
+            self._model = msgspec.structs.replace(self._model, forecast=self._courses.freeze())
         return self._model
 
     def state(self) -> bytes:
         """Everything that is needed to go on."""
         members = pack(self._members[key] for key in sorted(self._members))
-        return _encoder.encode(State(members=members, below=self.below, model=self._model))
+        return _encoder.encode(
+            State(members=members, below=self.below, model=self._model, courses=self._courses.state())
+        )
 
     def restore(self, state: bytes) -> None:
         """Goes on where a state was made; of a larger panel than is kept now the rest leaves with the next looks.
@@ -85,6 +97,9 @@ class Learner:
         self._members = {look.key: look for look in members}
         self.below = min(saved.below, self.below)
         self._model = saved.model
+        if len(members) > MOST_MEMBERS:
+            self._followed_below = sorted(self._members)[MOST_MEMBERS - 1] + 1
+        self._courses.restore(saved.courses, saved.model.forecast)
 
     # -- inside
 
@@ -105,6 +120,7 @@ class Learner:
             customers=len(members),
             rates=rates,
             spending=spending,
+            forecast=model.forecast,
             abstained="" if fitted else "no maximum of the likelihood was found yet",
         )
         living = [look for look in members[:TOP_OF] if look.age_days - look.last_days + day - look.day < LIVING_DAYS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from stream.worth.forecast import Forecast
 from stream.worth.history import History
 from stream.worth.purchases import Rates, Spending
 
@@ -25,6 +26,9 @@ class ValueModel(msgspec.Struct, frozen=True, kw_only=True):
     """From here on a customer of the panel is among the most valuable fifth of the living buyers, −1: not known."""
     abstained: str = ""
     """Why nobody is valued yet, in words; empty when everybody is."""
+
+    forecast: Forecast = Forecast()
+    """Of loyalty, with the drivers of loyalty and value."""
 
     def purchases(self, history: History, days: float = YEAR_DAYS) -> float | None:
         """Expected purchases (days with orders) within so many days; ``None`` before the models are fitted."""

@@ -32,6 +32,10 @@ class Look(msgspec.Struct, array_like=True, gc=False):
     age_days: int
     spent_minor: int
     """Ever."""
+    loyalty: float = -1.0
+    """0 to 100; −1: not known."""
+    values: bytes = b""
+    """`stream.worth.course.features` of who has a loyalty."""
 
     @property
     def history(self) -> History:

@@ -85,7 +85,7 @@ def test_what_is_switched_off_is_not_there() -> None:
     shop, told = lived(schemes="")
 
     tiers = {"fixed": "lost", "share": None, "share_by_rank": None, "rank": None, "value": None, "loyalty": None}
-    assert tiers | {"lifecycle": "win_back"} == shop.customer("c19")["tiers"]
+    assert tiers | {"lifecycle": "win_back", "core": None} == shop.customer("c19")["tiers"]
     assert shop.customer("c19")["loyalty"] is None
     assert {"fixed"} == {change["scheme"] for change in told}
     assert {} == shop.partition.population()[2]

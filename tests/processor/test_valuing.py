@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.config import Settings
+from stream.config import Settings, make_settings
+from stream.errors import ConfigurationError
 from stream.events.instants import DAY_MS, parse_ms
+from stream.processor.valuing import Valuing
 from stream.rules.rule import RuleSet
 from stream.testing import Shop
 
@@ -70,3 +72,31 @@ def test_why_somebody_is_not_valued(panel: int, why: str) -> None:
     assert value["next_12_months_minor"] is None
     assert why in value["abstained"]
     assert 15_000 == value["as_written_minor"]
+
+
+def test_core_customers_are_loyal_and_valuable_and_told_of() -> None:
+    """About the best fifth at most; everybody is one or not once values are known, and entering is a change with its reason."""
+    shop = lived()
+    counted = shop.partition.population()[2]
+    core = {c for c in range(CUSTOMERS) if shop.customer(f"c{c}")["tiers"]["core"] == "core"}
+    told = [told for told in shop.take() if told["stream"] == "tiers" and told["scheme"] == "core"]
+
+    assert counted["core", "core"] == len(core)
+    assert 3 < len(core) < CUSTOMERS // 3
+    assert all(customer % 3 for customer in core)
+    assert told
+    assert all("expected in 12 months" in change["reason"] for change in told)
+    assert {c for c in core if f"c{c}" in {change["customer_id"] for change in told if change["tier"] == "core"}}
+    view = shop.customer(f"c{min(core)}")
+    assert view["loyalty"] >= 60
+    assert "of 200 pairs" in view["loyalty_in_90_days"]["abstained"]
+
+
+def test_the_context_counts_what_lies_ahead() -> None:
+    """In mid-October black friday, singles' day and Christmas are to come, mid-autumn is over; of promotions the days."""
+    valuing = Valuing(Settings(promotions="2026-11-01/2026-11-09,2026-09-01"))
+    day = parse_ms("2026-10-15T00:00:00Z") // DAY_MS
+
+    assert (3 - 1, (9 - 1) / 90) == valuing.context(day)
+    with pytest.raises(ConfigurationError, match="promotions: 'soon'"):
+        make_settings(promotions="soon")

@@ -49,7 +49,7 @@ def test_the_last_good_models_stay() -> None:
     learner.learn(days)
     first = learner.freeze(20_121)
     assert (20_120, 300, "") == (first.fitted_day, first.customers, first.abstained)
-    assert learner.freeze(20_127) is first
+    assert first == learner.freeze(20_127)
     again = learner.freeze(20_128)
     assert 20_127 == again.fitted_day
     assert first.rates is not None

@@ -1,0 +1,94 @@
+"""``winback drivers``: what goes along with loyalty and money three months later, and how good the loyalty forecast is (MISSION D2, D6)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import click
+import orjson
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.table import Table
+
+from stream.environment import read_settings
+from stream.worth.course import FEATURES
+from stream.worth.forecast import Forecast
+
+_FIGURES = ("loyalty", "loyalty_beside", "value", "value_beside")
+
+
+@click.command(short_help="Show what drives loyalty and value.")
+@click.option("--broker", metavar="kafka://HOST:PORT[,…]", help="Kafka bootstrap address.")
+@click.option("--app-id", metavar="NAME", help="The worker's app id.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def drivers(broker: str | None, app_id: str | None, as_json: bool) -> None:
+    """Show which features of customers go along with their loyalty and their spending in the three months after, strongest first.
+
+    Each strength is between about -1 and 1: a correlation by itself, and a standardised coefficient beside all the others.
+
+    \b
+    Examples:
+      winback drivers
+      winback drivers --json
+    """
+    from stream.agents.published import latest_epoch
+    from stream.processor.epochs import decode_epoch
+
+    value = asyncio.run(latest_epoch(read_settings({"broker": broker, "app_id": app_id}, os.environ)))
+    found = told(Forecast() if value is None else decode_epoch(value).value.forecast)
+    if as_json:
+        click.echo(orjson.dumps(found))
+    else:
+        Console().print(shown(found))
+
+
+def told(forecast: Forecast) -> dict[str, Any]:
+    """The drivers and the forecast's record as JSON-able data."""
+    meanings = {feature.name: feature.meaning for feature in FEATURES}
+    return {
+        "pairs": round(forecast.pairs, 1),
+        "judged": round(forecast.judged, 1),
+        "error_points": _rounded(forecast.error),
+        "error_points_unchanged": _rounded(forecast.error_unchanged),
+        "abstained": forecast.abstained or None,
+        "noise": forecast.noise,
+        "drivers": [
+            {
+                "feature": driver.feature,
+                "meaning": meanings.get(driver.feature, ""),
+                **{name: getattr(driver, name) for name in _FIGURES},
+            }
+            for driver in forecast.drivers
+        ],
+    }
+
+
+def shown(found: dict[str, Any]) -> Group:
+    """The same for people."""
+    head = [f"Learnt from {found['pairs']:,.0f} pairs of a customer and the same one three months later."]
+    if found["error_points"] is not None:
+        head.append(
+            f"The loyalty forecast was off by {found['error_points']:.1f} points on average; to say that nothing changes, by "
+            f"{found['error_points_unchanged']:.1f}."
+        )
+    head.append(f"It abstains: {found['abstained']}." if found["abstained"] else "It is trusted.")
+    if not found["drivers"]:
+        return Group(*head)
+    table = Table(title="\nWhat goes along with the three months after", title_style="bold", title_justify="left",
+                  box=SIMPLE_HEAD, pad_edge=False)  # fmt: skip
+    table.add_column("feature", no_wrap=True)
+    for title in ("loyalty", "beside others", "money", "beside others"):
+        table.add_column(title, justify="right")
+    table.add_column("means")
+    for row in found["drivers"]:
+        cells = (
+            f"[dim]{row[name]:+.2f}[/]" if abs(row[name]) < found["noise"] else f"{row[name]:+.2f}" for name in _FIGURES
+        )
+        table.add_row(row["feature"], *cells, row["meaning"])
+    return Group(*head, table, f"Below {found['noise']:.2f} it may be chance.")
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)
