@@ -7,7 +7,7 @@ is what River's ``BayesianLinearRegression`` learns, which a test proves, but th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import log1p
 from typing import Final
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.worth.course import AHEAD_DAYS, NAMES, unpack
-from stream.worth.forecast import TEN, Driver, Forecast
+from stream.worth.forecast import TEN, Driver, Forecast, ahead
 from stream.worth.panel import Look
 
 MOST_MEMBERS: Final = 600
@@ -35,17 +35,23 @@ HALF_LIFE_DAYS: Final = 365
 WINDOWS: Final = 3
 """Pairs of a member that lie in each other's three months, so that three of them tell about as much as one."""
 
+_CALENDAR: Final = ("spring", "summer", "festivals", "promotions")
+VARIANTS: Final = ((), tuple(NAMES.index(name) for name in _CALENDAR), tuple(range(1, len(NAMES))))
+"""What each of the forecasts that run side by side leaves out: nothing, the calendar, of which a young shop has seen too little, and
+all but the loyalty then. The one with the smallest error is told."""
+
 Floats = NDArray[np.float64]
 
 
 class Open(msgspec.Struct, array_like=True, gc=False):
-    """A member as they were, and what was said then (−1: nothing)."""
+    """A member as they were, and what was said then (nothing before there was a forecast)."""
 
     day: int
     loyalty: float
     spent_minor: int
     values: bytes
-    said: float
+    said: tuple[float, ...]
+    """By each of `VARIANTS`."""
 
 
 class CoursesState(msgspec.Struct, array_like=True, frozen=True):
@@ -54,7 +60,8 @@ class CoursesState(msgspec.Struct, array_like=True, frozen=True):
     open: dict[int, list[Open]] = {}
     moments: bytes = b""
     day: int = 0
-    errors: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    errors: tuple[float, ...] = (0.0,) * (len(VARIANTS) + 2)
+    weights: tuple[tuple[float, ...], ...] = ()
     names: tuple[str, ...] = NAMES
 
 
@@ -66,8 +73,9 @@ class Courses:
         self._open: dict[int, list[Open]] = {}
         self._moments: Floats = np.zeros((self._size, self._size))
         self._day = 0
-        self._errors: Floats = np.zeros(3)
-        """Judged pairs, sums of the distances of what was said and of what was then from what came."""
+        self._errors: Floats = np.zeros(len(VARIANTS) + 2)
+        """Judged pairs, sums of the distances from what came of what was then, and of what each variant said."""
+        self._weights: tuple[tuple[float, ...], ...] = ()
         self.forecast = Forecast()
 
     def learn(self, looks: Iterable[Look], below: int) -> None:
@@ -84,10 +92,9 @@ class Courses:
                 elif over <= LATE_DAYS:
                     self._take(then, look)
             if not waiting or look.day - waiting[-1].day >= APART_DAYS:
-                said = self.forecast.ahead(look.loyalty, unpack(look.values))
-                waiting.append(
-                    Open(look.day, look.loyalty, look.spent_minor, look.values, -1.0 if said is None else said)
-                )
+                values = unpack(look.values)
+                said = tuple([ahead(weights, look.loyalty, values) for weights in self._weights])
+                waiting.append(Open(look.day, look.loyalty, look.spent_minor, look.values, said))
             self._open[look.key] = waiting
 
     def leave(self, below: int) -> None:
@@ -97,8 +104,11 @@ class Courses:
     def freeze(self) -> Forecast:
         """The version that holds from now on."""
         pairs = float(self._moments[0, 0])
-        judged, off, off_unchanged = self._errors.tolist()
-        error, error_unchanged = (off / judged, off_unchanged / judged) if judged else (None, None)
+        judged, off_unchanged, *offs = self._errors.tolist()
+        best = min(range(len(VARIANTS)), key=lambda variant: offs[variant])
+        error, error_unchanged = (offs[best] / judged, off_unchanged / judged) if judged else (None, None)
+        if pairs >= LEAST_PAIRS / 2:
+            self._weights = tuple([_weights(self._moments, without) for without in VARIANTS])
         why = ""
         if pairs < LEAST_PAIRS:
             why = f"{pairs:.0f} of {LEAST_PAIRS} pairs of then and three months later"
@@ -108,7 +118,7 @@ class Courses:
             why = f"it was off by {error:.1f} points, and to say that nothing changes by {error_unchanged:.1f}"
         drivers, noise = _drivers(self._moments) if pairs >= LEAST_PAIRS else ((), 0.0)
         self.forecast = Forecast(
-            weights=_weights(self._moments) if pairs >= LEAST_PAIRS / 2 else (),
+            weights=self._weights[best] if self._weights else (),
             pairs=pairs,
             judged=judged,
             error=error,
@@ -121,15 +131,16 @@ class Courses:
 
     def state(self) -> CoursesState:
         """Everything that is needed to go on, besides the forecast."""
-        errors = self._errors.tolist()
+        errors = tuple(self._errors.tolist())
         open_ = {key: self._open[key] for key in sorted(self._open)}
-        return CoursesState(open_, self._moments.astype("<f8").tobytes(), self._day, (errors[0], errors[1], errors[2]))
+        return CoursesState(open_, self._moments.astype("<f8").tobytes(), self._day, errors, self._weights)
 
     def restore(self, saved: CoursesState, forecast: Forecast) -> None:
         """Goes on where a state was made; one with other features is of no use, and it is begun afresh."""
         if saved.names != NAMES or not saved.moments:
             return
         self._open, self._day, self._errors = saved.open, saved.day, np.array(saved.errors)
+        self._weights = saved.weights
         self._moments = np.frombuffer(saved.moments, dtype="<f8").reshape(self._size, self._size).copy()
         self.forecast = forecast
 
@@ -144,18 +155,21 @@ class Courses:
             self._day = day
 
     def _take(self, then: Open, now: Look) -> None:
-        if then.said >= 0:
-            self._errors += (1.0, abs(then.said - now.loyalty), abs(then.loyalty - now.loyalty))
+        if then.said:
+            self._errors += (1.0, *[abs(said - now.loyalty) for said in (then.loyalty, *then.said)])
         spent = log1p(max(0, now.spent_minor - then.spent_minor))
         pair = np.array([1.0, *unpack(then.values), (now.loyalty - then.loyalty) / TEN, spent])
         self._moments += np.outer(pair, pair)
 
 
-def _weights(moments: Floats) -> tuple[float, ...]:
-    """The posterior's mean under a prior of variance 1 for each weight and for the noise."""
+def _weights(moments: Floats, without: Sequence[int]) -> tuple[float, ...]:
+    """The posterior's mean under a prior of variance 1 for each weight and for the noise; of features left out it is 0."""
     size = len(NAMES) + 1
-    found: list[float] = np.linalg.solve(moments[:size, :size] + np.eye(size), moments[:size, size]).tolist()
-    return tuple(found)
+    used = [0, *(at + 1 for at in range(len(NAMES)) if at not in without)]
+    found = np.zeros(size)
+    found[used] = np.linalg.solve(moments[np.ix_(used, used)] + np.eye(len(used)), moments[used, size])
+    weights: list[float] = found.tolist()
+    return tuple(weights)
 
 
 def _drivers(moments: Floats) -> tuple[tuple[Driver, ...], float]:

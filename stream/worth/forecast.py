@@ -49,7 +49,10 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
         >>> Forecast(weights=(0.1, -0.5)).ahead(60.0, [0.6])
         58.0
         """
-        if not self.weights:
-            return None
-        change: float = self.weights[0] + sum(map(mul, self.weights[1:], values))
-        return min(100.0, max(0.0, round(loyalty + TEN * change, 1)))
+        return ahead(self.weights, loyalty, values) if self.weights else None
+
+
+def ahead(weights: Sequence[float], loyalty: float, values: Sequence[float]) -> float:
+    """Loyalty in three months by some weights, 0 to 100."""
+    change: float = weights[0] + sum(map(mul, weights[1:], values))
+    return min(100.0, max(0.0, round(loyalty + TEN * change, 1)))

@@ -70,7 +70,7 @@ def test_what_moves_loyalty_is_found_and_told_from_what_does_not() -> None:
 def test_it_abstains_where_nothing_can_be_foretold() -> None:
     """Before enough has matured, and where noise is all there is."""
     assert "of 200 pairs" in learnt(looks(20, 5)).abstained
-    young, noise = learnt(looks(100, 4)), learnt(looks(60, 12))
+    young, noise = learnt(looks(100, 4)), learnt(looks(400, 9))
 
     assert young.abstained
     assert "that nothing changes by" in noise.abstained
