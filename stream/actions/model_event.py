@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from stream.actions.decision import SCHEMA_VERSION
 from stream.events.hashing import hex_hash
+
+Happening = Literal["promoted", "pinned", "released", "drifted"]
+"""What can happen to the churn model; consumers switch by it, so another one is a new schema version."""
 
 
 class Contender(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +29,7 @@ class ModelEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     schema_version: int = SCHEMA_VERSION
     event_id: str
-    kind: str
+    kind: Happening
     happened_at: str
     champion: str
     previous: str | None
@@ -34,6 +39,6 @@ class ModelEvent(msgspec.Struct, frozen=True, kw_only=True):
     contenders: tuple[Contender, ...] = ()
 
 
-def model_event_id(kind: str, happened_at: str, champion: str) -> str:
+def model_event_id(kind: Happening, happened_at: str, champion: str) -> str:
     """The deterministic id of an event."""
     return hex_hash("model", kind, happened_at, champion)

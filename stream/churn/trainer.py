@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.actions.model_event import Contender, ModelEvent, model_event_id
+from stream.actions.model_event import Contender, Happening, ModelEvent, model_event_id
 from stream.churn.calendar import period_ms
 from stream.churn.contest import Contest, State, sample
 from stream.churn.drift import latest_change
@@ -285,7 +285,7 @@ class Trainer:
         self._contest.crown(name, day + 1)
         self._tell("promoted", day + 1, previous, "contest", why)
 
-    def _tell(self, kind: str, day: int, previous: str | None, by: str, reason: str) -> None:
+    def _tell(self, kind: Happening, day: int, previous: str | None, by: str, reason: str) -> None:
         happened_at = to_text(day * DAY_MS)
         contenders = tuple(
             [
