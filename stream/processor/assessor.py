@@ -17,7 +17,18 @@ from stream.segments.lifecycle import STAGES
 from stream.segments.loyalty import LOYALTY_KINDS, Shown, indicators, kind_of, loyalty_of
 from stream.segments.personas import Habits, personas
 from stream.segments.scales import value_as_written
-from stream.segments.schemes import CLUSTER, CORE, CORE_CLASSES, LIFECYCLE, LOYALTY, OTHER, VALUE, class_in, with_class
+from stream.segments.schemes import (
+    CLUSTER,
+    CLUSTERS,
+    CORE,
+    CORE_CLASSES,
+    LIFECYCLE,
+    LOYALTY,
+    OTHER,
+    VALUE,
+    class_in,
+    with_class,
+)
 from stream.segments.shares import position_of
 from stream.segments.value import VALUE_GROUPS, Worth, group_of
 from stream.state.profile import NEVER_DAYS, Assessment, Profile, Prospects
@@ -54,6 +65,11 @@ class Assessor:
         """Loyalty in three months, as of the profile's instant; −1 when it can't be told."""
         return self.valuing.loyalty_ahead(profile)
 
+    def likeness(self, profile: Profile) -> tuple[str, str]:
+        """The group of customers whom one is like, as of the profile's instant, and what sets it apart."""
+        number, name = self.cluster_of(profile)
+        return CLUSTERS[number], name
+
     def prospects(self, profile: Profile) -> Prospects:
         """What is to be expected of a customer, as of the profile's instant."""
         return self.valuing.prospects(profile)
@@ -84,7 +100,7 @@ class Assessor:
     def why(self, scheme: str, profile: Profile, figures: str) -> str:
         """What puts a customer in a class, as a person would say it."""
         if scheme == CLUSTER:
-            return f"{self.cluster_of(profile)[1]}; {figures}"
+            return f"{profile.cluster_name}; {figures}"
         found = profile.assessment
         if scheme == VALUE and found.value_rank >= 0:
             return f"ahead of {found.value_rank:.1%} of buyers by the value index; {figures}"
@@ -107,8 +123,8 @@ class Assessor:
             "loyalty_in_90_days": self.valuing.loyalty_view(profile),
             "core": found.is_core,
             "lifetime_value": self.valuing.view(profile),
-            "cluster": self.cluster_of(profile)[1] or None,
-            "personas": list(self.personas(profile)),
+            "cluster": profile.cluster_name or None,
+            "personas": list(profile.personas),
         }
 
     def personas(self, profile: Profile) -> tuple[str, ...]:

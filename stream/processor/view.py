@@ -91,7 +91,7 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
 def brief_view(work: CustomerWork, resident: Resident, as_of_ms: int, tag: str = "") -> dict[str, Any] | None:
     """A line in a list of customers; ``None`` for who doesn't have a persona tag that is asked for."""
     profile = work.profile(resident, as_of_ms)
-    personas = work.census.assessor.personas(profile)
+    personas = profile.personas
     if tag and tag not in personas:
         return None
     last_ms, year = profile.purchases.last_ms, profile.purchases.year(profile.day)

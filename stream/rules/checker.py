@@ -214,7 +214,12 @@ class _Checker:
         left, right = parts
         if not _comparable(left, right):
             suggestion = f"{left.text} {sign} {right.text[1:-1]}" if _quoted_number(left, right) else ""
+            if (left.type, right.type, sign) == ("list", "string", "=="):
+                suggestion = f"{right.text} in {left.text}"
             self.wrong(tree, f"compares {_article(left.type)} with {_article(right.type)}", suggestion)
+            return None
+        if left.type == "list":
+            self.wrong(tree, f"{sign} needs texts or numbers, and these are lists")
             return None
         if left.type == "bool" and sign not in ("==", "!="):
             self.wrong(tree, f"{sign} needs an order, and bool has none")
@@ -226,8 +231,7 @@ class _Checker:
     def _member(self, tree: Tree[Token], left: Tree[Token], right: Tree[Token], depth: int) -> Expression | None:
         item = self.visit(left, depth)
         if right.data != "list":
-            self.wrong(right, "`in` needs a list such as [1, 2] after it")
-            return None
+            return self._held(tree, item, left, right, depth)
         trees = _trees(cast("Tree[Token]", right.children[0]))
         choices = self._all(trees, depth)
         if item is None or choices is None:
@@ -240,6 +244,22 @@ class _Checker:
             else:
                 self._reachable(item, choice, child)
         return Member(type="bool", text=self.source(tree), item=item, choices=tuple(choices)) if good else None
+
+    def _held(
+        self, tree: Tree[Token], item: Expression | None, left: Tree[Token], right: Tree[Token], depth: int
+    ) -> Expression | None:
+        """``item in list`` where the list is a variable's."""
+        owner = self.visit(right, depth)
+        if item is None or owner is None:
+            return None
+        if owner.type != "list":
+            self.wrong(right, "`in` needs a list such as [1, 2] after it")
+            return None
+        if item.type != "string":
+            self.wrong(left, f"{_article(item.type)} can't be among texts")
+            return None
+        self._reachable(owner, item, left)
+        return Operation(type="bool", text=self.source(tree), name="in", arguments=(item, owner))
 
     def _reachable(self, variable: Expression, constant: Expression, at: Tree[Token]) -> None:
         """Report a constant that the variable can never be near: such a condition is always the same."""
@@ -308,7 +328,7 @@ _SIGNATURES: Final[dict[str, tuple[tuple[tuple[str, ...], ...], str]]] = {
     "startsWith": ((("string",), ("string",)), "bool"),
     "endsWith": ((("string",), ("string",)), "bool"),
     "contains": ((("string",), ("string",)), "bool"),
-    "size": ((("string",),), "int"),
+    "size": ((("string", "list"),), "int"),
     "double": ((_NUMERIC,), "double"),
     "int": ((_NUMERIC,), "int"),
 }

@@ -259,6 +259,8 @@ class _Writer:
                 return f"{arguments[0]}.{name.lower()}({arguments[1]})"
             case "contains":
                 return f"({arguments[1]} in {arguments[0]})"
+            case "in":
+                return f"({arguments[0]} in {arguments[1]})"
             case _:
                 return f"{_FUNCTIONS[name]}({', '.join(arguments)})"
 

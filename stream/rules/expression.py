@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 Value: TypeAlias = bool | int | float | str
+"""What a condition compares; lists are only asked whether they hold one."""
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
 
@@ -31,7 +32,7 @@ class ConditionError(Exception):
 
 
 class Expression(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked expression. ``type`` is ``int``, ``double``, ``string`` or ``bool``; ``text`` is its source."""
+    """A checked expression. ``type`` is ``int``, ``double``, ``string``, ``bool`` or ``list``; ``text`` is its source."""
 
     type: str
     text: str
@@ -165,6 +166,7 @@ OPERATIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "startsWith": str.startswith,
     "endsWith": str.endswith,
     "contains": operator.contains,
+    "in": lambda item, owner: item in owner,
     "double": float,
     "int": to_int,
 }

@@ -17,6 +17,8 @@ from stream.quality.suspicion import REASONS as SUSPICIONS
 from stream.segments.lifecycle import STAGES
 from stream.segments.loyalty import LOYALTY_KINDS
 from stream.segments.named import SEGMENTS
+from stream.segments.personas import TAGS
+from stream.segments.schemes import CLUSTERS
 from stream.segments.shares import CHURN_RISK, LAPSED, SHARE_TIERS
 from stream.segments.tiers import TIERS
 from stream.segments.value import VALUE_GROUPS
@@ -129,7 +131,8 @@ DATES: Final[Mapping[Date, str]] = MappingProxyType(
 
 EVENT_KINDS: Final[tuple[str, ...]] = get_args(EventKind)
 
-CelType = Literal["int", "double", "string", "bool"]
+CelType = Literal["int", "double", "string", "bool", "list"]
+"""``list`` is one of texts, which only `in` asks."""
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -368,6 +371,13 @@ _ROWS: Final = (
         among=(*TIERS, CHURN_RISK, LAPSED),
     ),
     _v(
+        "customer.fixed_tier",
+        "string",
+        "",
+        "loyalty tier by fixed thresholds, whatever `tier_scheme` says",
+        among=TIERS,
+    ),
+    _v(
         "customer.share_tier",
         "string",
         "",
@@ -412,6 +422,26 @@ _ROWS: Final = (
     ),
     _v("customer.core", "bool", "", "both loyal and valuable, see docs/value.md"),
     _v("customer.loyalty_kind", "string", "", "what kind of loyalty (empty: never bought)", among=LOYALTY_KINDS),
+    _v(
+        "customer.cluster",
+        "string",
+        "",
+        "group of customers who are alike, see docs/segments.md (empty: none yet); the number stays, what it stands for is learnt",
+        among=CLUSTERS,
+    ),
+    _v(
+        "customer.cluster_name",
+        "string",
+        "",
+        "what sets that group apart, such as `silent for long, few orders` (empty: none yet)",
+    ),
+    _v(
+        "customer.personas",
+        "list",
+        "tags",
+        'persona tags that fit, as in `"night_owl" in customer.personas`, see docs/segments.md',
+        among=TAGS,
+    ),
     _v("customer.next_tier", "string", "", "the tier above (empty: there is none)", among=(*TIERS[2:], "")),
     _v("customer.orders_to_next_tier", "int", "orders", "orders of 365 days that are missing for the tier above"),
     _v(

@@ -91,6 +91,12 @@ class Assessing(Protocol):
     def loyalty_ahead(self, profile: Profile) -> float:
         """Loyalty in three months."""
 
+    def likeness(self, profile: Profile) -> tuple[str, str]:
+        """The group of customers whom one is like, and what sets it apart."""
+
+    def personas(self, profile: Profile) -> tuple[str, ...]:
+        """Persona tags."""
+
 
 class Profile(Traits, Interests, Opinions):
     """A lazy, read-only view of one customer at ``as_of_ms``.
@@ -182,6 +188,31 @@ class Profile(Traits, Interests, Opinions):
     def loyalty_kind(self) -> str:
         """What kind of loyalty it is, empty for who never bought."""
         return self.assessment.loyalty_kind
+
+    @lazy
+    def likeness(self) -> tuple[str, str]:
+        """The group of customers whom one is like, and what sets it apart; both empty while there is none."""
+        return self.assessor.likeness(self)
+
+    @property
+    def cluster(self) -> str:
+        """The group of customers whom one is like; its number stays, what it stands for is learnt."""
+        return self.likeness[0]
+
+    @property
+    def cluster_name(self) -> str:
+        """What sets that group apart, in words."""
+        return self.likeness[1]
+
+    @lazy
+    def personas(self) -> tuple[str, ...]:
+        """Persona tags that fit."""
+        return self.assessor.personas(self)
+
+    @property
+    def fixed_tier(self) -> str:
+        """Tier by fixed thresholds, whichever scheme is the primary one."""
+        return self.standing.fixed
 
     @property
     def share_tier(self) -> str:
@@ -488,6 +519,12 @@ class _Nobody:
 
     def loyalty_ahead(self, _: Profile) -> float:
         return -1.0
+
+    def likeness(self, _: Profile) -> tuple[str, str]:
+        return "", ""
+
+    def personas(self, _: Profile) -> tuple[str, ...]:
+        return ()
 
 
 _NOBODY = _Nobody()

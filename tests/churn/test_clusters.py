@@ -76,13 +76,27 @@ def test_it_is_a_scheme_among_the_others() -> None:
         assert name == class_in(CLUSTER, with_class(0b111111, CLUSTER, number))
 
 
+RULE = """
+id: alike
+version: 1
+description: Asks in which group of customers a buyer is.
+when: {event: purchase}
+if: customer.cluster != "" && customer.cluster_name != "" && !("complaining" in customer.personas)
+then: {action: care, channel: none, template: alike}
+expires_after: 2d
+cap: false
+"""
+
+
 def test_customers_are_in_groups_and_moves_are_told(tmp_path: Path) -> None:
     """Sixty days of a small shop: every known buyer has a named group, and changes of it are on the topic of tiers."""
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"\n".join(map(orjson.dumps, life(5, days=60))))
     settings = make_settings(churn_horizon_days=HORIZON, churn_quiet_days=2, schemes="lifecycle,cluster")
-    with Replay(settings, load_rules()) as run:
+    (tmp_path / "alike.yaml").write_text(RULE.lstrip())
+    with Replay(settings, load_rules(tmp_path)) as run:
         run.run([file])
+        told = [row["explanation"]["matched"] for row in map(orjson.loads, run.rows("actions"))]
         customers = list(map(orjson.loads, run.rows("customers")))
         moves = [row for row in map(orjson.loads, run.rows("tiers")) if row["scheme"] == CLUSTER]
 
@@ -90,4 +104,6 @@ def test_customers_are_in_groups_and_moves_are_told(tmp_path: Path) -> None:
     assert None not in named
     assert len(named) > 1
     assert moves
+    (asked,) = {row["condition"].split()[0] for rows in told for row in rows if row["actual"] in CLUSTERS[1:]}
+    assert asked == "customer.cluster"
     assert all(row["tier"] in CLUSTERS and row["reason"].split("; ")[0] for row in moves)

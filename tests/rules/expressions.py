@@ -14,6 +14,7 @@ NAMES = {
     "double": ["customer.cycle_days", "churn.probability"],
     "string": ["customer.language", "event.channel"],
     "bool": ["customer.cart_open", "churn.abstained"],
+    "list": ["customer.personas"],
 }
 """Some variables of every root and type; a value for each is drawn."""
 
@@ -25,7 +26,13 @@ TEXTS = st.sampled_from(["", "a", "ab", "b", "B", 'it\'s "quoted" \\', "line\nbr
 MINUS = "minus"
 """Stands for the sign of an int: the reference wraps around when it turns the smallest one, so it is given ``0 - x``."""
 METHODS = ["startsWith", "endsWith", "contains"]
-VALUES: dict[str, st.SearchStrategy[Any]] = {"int": INTS, "double": DOUBLES, "string": TEXTS, "bool": st.booleans()}
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "int": INTS,
+    "double": DOUBLES,
+    "string": TEXTS,
+    "bool": st.booleans(),
+    "list": st.lists(TEXTS, max_size=3),
+}
 
 
 def literal(value: bool | float | str) -> str:
@@ -62,6 +69,7 @@ def expressions(draw: st.DrawFn, kind: str = "bool", depth: int = 3) -> str:
                 _binary(of("int"), ["+", "-", "*", "/", "%"]),
                 of("int").map(lambda x: f"({MINUS} ({x}))"),
                 of("string").map(lambda x: f"size({x})"),
+                st.just("size(customer.personas)"),
                 of("double").map(lambda x: f"int({x})"),
             ]
         case "double":
@@ -92,6 +100,7 @@ def expressions(draw: st.DrawFn, kind: str = "bool", depth: int = 3) -> str:
                 of("bool").map(lambda x: f"!({x})"),
                 st.builds(lambda a, f, b: f"({a}).{f}({b})", of("string"), st.sampled_from(METHODS), of("string")),
                 lists,
+                st.sampled_from(NAMES["string"]).map(lambda x: f"({x} in customer.personas)"),
             ]
     return draw(st.one_of(inside))
 

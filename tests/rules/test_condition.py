@@ -148,6 +148,21 @@ def test_errors_of_evaluation(text: str, reason: str) -> None:
         ("customer.tier == 'hi'", "customer.tier is never this: 'hi'; did you mean high?"),
         ("customer.tier in ['high', 2]", "a string can't be among values of int: 2"),
         ("customer.gaps in 3", "`in` needs a list such as [1, 2] after it: 3"),
+        ("customer.gaps in customer.tier", "`in` needs a list such as [1, 2] after it: customer.tier"),
+        (
+            "'nightowl' in customer.personas",
+            "customer.personas is never this: 'nightowl'; did you mean night_owl?",
+        ),
+        ("3 in customer.personas", "an int can't be among texts: 3"),
+        (
+            "customer.personas == 'regular'",
+            "compares a list with a string: customer.personas == 'regular'; did you mean 'regular' in customer.personas?",
+        ),
+        (
+            "customer.personas == customer.personas",
+            "== needs texts or numbers, and these are lists: customer.personas == customer.personas",
+        ),
+        ("customer.cluster == 'cluster_7'", "customer.cluster is never this: 'cluster_7'; did you mean cluster_6?"),
         ("[1] == [1]", "a list may only follow `in`: [1]; a list may only follow `in`: [1]"),
         ("customer.language.matches('d.*')", "unknown function: matches"),
         (
@@ -155,7 +170,7 @@ def test_errors_of_evaluation(text: str, reason: str) -> None:
             "write it after a text: startsWith(customer.language, 'd'); did you mean text.startsWith(…)?",
         ),
         ("siz('a') == 1", "unknown function: siz; did you mean size?"),
-        ("size(1) == 1", "size takes (string), not (int): size(1)"),
+        ("size(1) == 1", "size takes (string or list), not (int): size(1)"),
         ("true ? 1 : 'a'", "gives an int or a string, must be the same: true ? 1 : 'a'"),
         ("1 ? true : false", "before ? comes a condition, this is an int: 1"),
         ("99999999999999999999 > 1", "does not fit 64 bits: 99999999999999999999"),

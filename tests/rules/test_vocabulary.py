@@ -14,7 +14,7 @@ from stream.rules.vocabulary import ANCHORS, EVENT_KINDS, VARIABLES, Anchor, Chu
 from stream.state.customer import Customer
 from stream.state.profile import Profile
 
-PYTHON_TYPES = {"int": int, "double": float, "string": str, "bool": bool}
+PYTHON_TYPES = {"int": int, "double": float, "string": str, "bool": bool, "list": tuple}
 
 
 def test_every_customer_variable_is_a_figure_of_the_profile() -> None:
