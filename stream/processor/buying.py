@@ -30,7 +30,7 @@ from stream.state.opened import decode as opened
 from stream.state.opened import encode as closed
 from stream.state.orders import Applied
 from stream.state.part import DAMAGE
-from stream.state.person import Person, last_nps_in, later_activity
+from stream.state.person import Person, later_activity, voice_in
 from stream.state.purchases import Purchases
 
 _BOUGHT = int(Trace.BOUGHT)
@@ -50,7 +50,6 @@ class Buying:
         self._deadlines = work.deadlines
         self._timed_by = work.timed_by
         self._has_occasions = work.deadlines.schedule.occasions.any
-        self._is_ranked = work.census.ranks.is_on
         self._is_asked = Purchase.kind in rules.on_event
         self.is_open = work.is_told_by_event(Purchase.kind) and not work.deadlines.by_activity
         """Some rules have to be asked at each purchase: then there is no short way."""
@@ -120,8 +119,10 @@ class Buying:
             deadlines.schedule.on_person.next_ms((created_ms, time_ms), purchases, memory, customer_hash),
             memory.pending_ms or NEVER_MS,
         )
+        voice = voice_in(record.voice)
         if self._has_occasions:
-            person = Person(created_ms, time_ms, 0, 0, record.traits, record.consent, record.voice)
+            person = Person(created_ms, time_ms, 0, 0, record.traits, record.consent)
+            person.voice = voice
             decided_ms = decided_until_ms(rest_ms, next_ms, as_of_ms)
             due_ms = deadlines.occasions_ms(customer_id, customer_hash, person, purchases, memory, decided_ms, due_ms)
         if offset >= 0:
@@ -144,7 +145,7 @@ class Buying:
         record.ids, record.rows = messages.ids, messages.rows
         record.carts, record.baskets = messages.carts, messages.baskets
         census, before = self._work.census, memory.population
-        last_nps = last_nps_in(record.voice) if self._is_ranked else -1
+        last_nps = voice.nps[-1].value if voice is not None and voice.nps else -1
         standing = census.standing(purchases, day, before, customer_hash, last_nps, day - own_day)
         memory.population = census.count(customer_id, before, purchases, standing, as_of_ms, out, memory.suspect)
         return closed(record), 0 if due_ms == NEVER_MS else due_ms

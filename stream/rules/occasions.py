@@ -11,7 +11,7 @@ is not waited for: how long ago the last purchase may be, and what is said of th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
@@ -48,6 +48,8 @@ _Table = tuple[list[int], list[tuple[str, int]]]
 """Instants, ascending; and beside each the occurrence's name and the number of its rule."""
 _Found = tuple[int, str, str]
 """Due instant, rule id and name of an occurrence."""
+_ZONE_MS = 15 * 3_600_000
+"""No clock on Earth is farther from UTC than this. Less: somebody's midnight is overlooked."""
 _BLOCK_DAYS = 128
 """Days that a table covers. More: the first customer of a zone waits longer for it; fewer: more tables are looked into."""
 Days = Iterator[tuple[int, str]]
@@ -217,11 +219,11 @@ class _Complaint:
         self._spread_ms = spread_default(trigger, settings.timer_spread_ms)
         self._after_ms = trigger.after_ms
 
-    def all(self, known: Known, done: tuple[str, int] | None) -> list[tuple[int, str]]:
+    def all(self, opened: Sequence[int], known: Known, done: tuple[str, int] | None) -> list[tuple[int, str]]:
         """Due instant and name of every complaint that is open and not decided, ascending."""
         own_ms = (known.customer_hash ^ self._hash) % self._spread_ms if self._spread_ms else 0
         found = []
-        for opened_ms in known.person.open_complaints():
+        for opened_ms in opened:
             due_ms, name = opened_ms + self._after_ms + own_ms, complaint_name(opened_ms)
             if due_ms >= self._live_ms and (done is None or (due_ms > done[1] and name != done[0])):
                 found.append((due_ms, name))
@@ -254,6 +256,11 @@ class Occasions:
             asked = day - self._everybodys[number].before
             self._named.setdefault(asked // _BLOCK_DAYS, []).append((asked, name, number))
         self._blocks = max(self._named, default=-1) + 1
+        self._soonest = sorted(
+            (day - self._everybodys[number].before) * DAY_MS + self._everybodys[number].minute * 60_000 - _ZONE_MS
+            for day, _, number in named
+        )
+        """When each of these is due where clocks are farthest ahead, ascending."""
         self._tables: dict[tuple[ZoneInfo, int], _Table] = {}
         self._most_spread_ms = settings.timer_spread_ms
         for rule in rules.rules:
@@ -289,17 +296,25 @@ class Occasions:
         """Due instant, rule id and name of the earliest occurrence that is still to be decided and due before an instant."""
         after_ms = max(decided_ms, known.created_ms, history_ms)
         best = (before_ms, "", "")
-        if self._everybodys:
+        if self._everybodys and self._may_be_between(after_ms, before_ms):
             best = self._first_of_everybody(known, fired, after_ms, best)
         for occasion in self._dates:
             found = occasion.first_after(after_ms, known, fired, best[0])
             if found is not None:
                 best = found[0], occasion.id, found[1]
-        for complaint in self._complaints:
-            for due_ms, name in complaint.all(known, fired.get(complaint.id)):
-                if history_ms < due_ms < best[0]:
-                    best = due_ms, complaint.id, name
+        opened = known.person.open_complaints() if self._complaints else ()
+        if opened:
+            for complaint in self._complaints:
+                for due_ms, name in complaint.all(opened, known, fired.get(complaint.id)):
+                    if history_ms < due_ms < best[0]:
+                        best = due_ms, complaint.id, name
         return best
+
+    def _may_be_between(self, after_ms: int, before_ms: int) -> bool:
+        """Whether a festival or a month may be due between two instants for anybody, wherever they live."""
+        soonest = self._soonest
+        at = bisect_right(soonest, after_ms - self._most_spread_ms - 2 * _ZONE_MS)
+        return at < len(soonest) and soonest[at] < before_ms
 
     def _first_of_everybody(self, known: Known, fired: _Fired, after_ms: int, best: _Found) -> _Found:
         """The same of festivals and months. All rules have one table, because the next day in it mostly is the answer."""

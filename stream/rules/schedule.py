@@ -38,7 +38,7 @@ class Ordered(Protocol):
 class Timers:
     """Timer rules that hang on the same part of a customer: on some of its instants, the anchors."""
 
-    __slots__ = ("_anchors", "_ids", "_timers", "any")
+    __slots__ = ("_anchors", "_by_anchor", "_ids", "_timers", "any")
 
     def __init__(self, anchors: tuple[str, ...], timers: Iterable[_Timer]) -> None:
         self._anchors = anchors
@@ -46,6 +46,11 @@ class Timers:
         self.any = frozenset(anchors[timer[0]] for timer in self._timers)
         """The anchors that any rule counts from."""
         self._ids = tuple([timer[1].encode() for timer in self._timers])
+        self._by_anchor = [
+            (at, anchor, [timer[1:] for timer in self._timers if timer[0] == at])
+            for at, anchor in enumerate(anchors)
+            if anchor in self.any
+        ]
 
     def dues(self, at_ms: int, customer_id: str) -> Iterator[tuple[bytes, int]]:
         """Rule id and due instant of each, with all anchors at one instant, whatever has been decided."""
@@ -60,17 +65,20 @@ class Timers:
         """
         earliest_ms = NEVER_MS
         history_ms, fired = memory.history_until_ms, memory.fired
-        for anchor, rule_id, offset_ms, spread_ms, rule_hash, live_ms in self._timers:
-            at_ms = instants[anchor]
-            due_ms = at_ms + offset_ms
-            if due_ms >= earliest_ms or not at_ms:
-                continue  # most, because the nearest come first
-            if spread_ms:
-                due_ms += (customer_hash ^ rule_hash) % spread_ms
-            if history_ms < due_ms < earliest_ms and due_ms >= live_ms:
-                done = fired.get(rule_id)
-                if done is None or (due_ms > done[1] and done[0] != occurrence(self._anchors[anchor], at_ms, orders)):
-                    earliest_ms = due_ms
+        for at, anchor, timers in self._by_anchor:
+            at_ms = instants[at]
+            if not at_ms:
+                continue
+            for rule_id, offset_ms, spread_ms, rule_hash, live_ms in timers:
+                due_ms = at_ms + offset_ms
+                if due_ms >= earliest_ms:
+                    break  # the nearest come first
+                if spread_ms:
+                    due_ms += (customer_hash ^ rule_hash) % spread_ms
+                if history_ms < due_ms < earliest_ms and due_ms >= live_ms:
+                    done = fired.get(rule_id)
+                    if done is None or (due_ms > done[1] and done[0] != occurrence(anchor, at_ms, orders)):
+                        earliest_ms = due_ms
         return earliest_ms
 
     def due(

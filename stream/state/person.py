@@ -249,12 +249,9 @@ class Person(msgspec.Struct, array_like=True, gc=False):
 _voice = msgspec.msgpack.Decoder(Voice).decode
 
 
-def last_nps_in(voice: AtRest) -> float:
-    """The last NPS answer in feedback at rest, −1 when there is none."""
-    if voice == NOTHING:
-        return -1
-    answers = _voice(voice).nps
-    return answers[-1].value if answers else -1
+def voice_in(voice: AtRest) -> Voice | None:
+    """Feedback at rest, opened; ``None`` when there is none."""
+    return None if voice == NOTHING else _voice(voice)
 
 
 def later_activity(bits: int, days: int) -> int:
