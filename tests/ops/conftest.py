@@ -130,7 +130,7 @@ def everything() -> Callable[[Outcome], Outcome]:
     return fill
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def source(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     """A real worker with a simulated shop before it: a day of events, some broken, some twice, every half second.
 
@@ -212,7 +212,7 @@ class Prometheus:
             time.sleep(0.25)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prometheus(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A real Prometheus with the stack's own configuration and rules; only addresses, paths and intervals differ."""
     home = tmp_path_factory.mktemp("prometheus")
