@@ -6,6 +6,7 @@ So ``winback worker`` starts without what only ``winback demo`` needs (the embed
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -57,7 +58,8 @@ class _Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Errors that a person can act on are told in words, without a traceback."""
+        """Errors that a person can act on are told in words, without a traceback or a library's own words."""
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
             return super().invoke(ctx)
         except WinbackError as error:

@@ -391,11 +391,8 @@ def problems(settings: Settings) -> list[str]:
         found += _wrong_channel_cost(word)
     found += _wrong_weights("tier_weights", settings.tier_weights, ("r", "f", "m", "nps"))
     found += _wrong_weights("value_weights", settings.value_weights, ("r", "f", "m"))
-    found += [
-        f"promotions: {word!r} is not of the form 2026-06-01/2026-06-18 or 2026-11-11"
-        for word in settings.promotions.split(",")
-        if word and not _is_span(word)
-    ]
+    for word in filter(None, settings.promotions.split(",")):
+        found += _wrong_span("promotions", word)
     found += _wrong_weights("loyalty_weights", settings.loyalty_weights, ("nps", "csat", "frequency", "value", "churn"))
     schemes = [word for word in settings.schemes.split(",") if word]
     found += [
@@ -447,12 +444,14 @@ def _day(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
-def _is_span(word: str) -> bool:
+def _wrong_span(name: str, word: str) -> list[str]:
     try:
         ((first, last),) = spans(word)
     except ValueError:
-        return False
-    return first <= last <= first + 366
+        return [f"{name}: {word!r} is not of the form 2026-06-01/2026-06-18 or 2026-11-11"]
+    if first <= last <= first + 366:
+        return []
+    return [f"{name}: {word!r} {'ends before it begins' if last < first else 'takes longer than a year'}"]
 
 
 def _wrong_channel_cost(word: str) -> list[str]:

@@ -95,7 +95,9 @@ class TransientError(WinbackError):
 class BrokerUnavailable(TransientError):
     """No Kafka broker answers at the given address."""
 
-    operator_action: ClassVar[str] = "check --broker, the network and the broker's log; the worker keeps trying"
+    operator_action: ClassVar[str] = (
+        "check --broker, the network and the broker's log; a worker goes on by itself when it answers"
+    )
 
 
 class Fenced(TransientError):

@@ -59,7 +59,7 @@ class BulkSender:
             await producer.start()
         except KafkaConnectionError as error:
             await producer.stop()
-            raise BrokerUnavailable(f"no broker answers at {self._options['bootstrap_servers']}: {error}") from error
+            raise BrokerUnavailable(f"no Kafka broker answers at {self._options['bootstrap_servers']}") from error
         self._producer = producer
         return self
 

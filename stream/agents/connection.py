@@ -7,8 +7,10 @@ import ssl
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError
 
 from stream.config import Settings
+from stream.errors import BrokerUnavailable
 
 RETRY_BACKOFF_MS = 5
 """Kafka 4 answers "not yet" to the first produce request after a transaction while it still writes the last one's
@@ -52,6 +54,21 @@ def reader_options(settings: Settings) -> dict[str, Any]:
         "fetch_max_wait_ms": 100,
         "consumer_timeout_ms": CONSUMER_TIMEOUT_MS,
     }
+
+
+async def start_reader(settings: Settings) -> AIOKafkaConsumer:
+    """A connected consumer that belongs to no group, for whoever wants to look once; to be ended by `stop_reader`.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    reader = AIOKafkaConsumer(**reader_options(settings))
+    try:
+        await reader.start()
+    except KafkaConnectionError as error:
+        await stop_reader(reader)
+        raise BrokerUnavailable(f"no Kafka broker answers at {settings.broker}") from error
+    return reader
 
 
 async def stop_reader(reader: AIOKafkaConsumer) -> None:

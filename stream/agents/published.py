@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaConnectionError
+from aiokafka import TopicPartition
 
-from stream.agents.connection import reader_options, stop_reader
+from stream.agents.connection import start_reader, stop_reader
 from stream.config import Settings
-from stream.errors import BrokerUnavailable, TopicError
+from stream.errors import TopicError
 from stream.events.hashing import owner_partition
 
 _WAIT_MS = 200
@@ -29,7 +28,7 @@ async def find_decisions(
     """
     wanted = action_id.encode()
     found: list[tuple[bytes, bytes]] = []
-    reader = await _started(settings)
+    reader = await start_reader(settings)
     try:
         tps = []
         known = await reader.topics()
@@ -64,7 +63,7 @@ async def latest_epoch(settings: Settings) -> bytes | None:
         BrokerUnavailable: no broker answers.
     """
     tp = TopicPartition(settings.topic_epochs, 0)
-    reader = await _started(settings)
+    reader = await start_reader(settings)
     value: bytes | None = None
     try:
         if settings.topic_epochs in await reader.topics():
@@ -77,12 +76,3 @@ async def latest_epoch(settings: Settings) -> bytes | None:
     finally:
         await stop_reader(reader)
     return value
-
-
-async def _started(settings: Settings) -> AIOKafkaConsumer:
-    reader = AIOKafkaConsumer(**reader_options(settings))
-    try:
-        await reader.start()
-    except KafkaConnectionError as error:
-        raise BrokerUnavailable(f"no Kafka broker answers at {settings.broker}") from error
-    return reader

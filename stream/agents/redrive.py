@@ -8,15 +8,14 @@ from typing import Self
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from stream.actions.codec import ATTEMPT_HEADER, dead_letter
-from stream.agents.connection import client_options, reader_options, stop_reader
+from stream.agents.connection import client_options, start_reader, stop_reader
 from stream.agents.topics import Row, dead_letter_topic
 from stream.agents.transactions import TransactionalWriter
 from stream.config import Settings
-from stream.errors import BrokerUnavailable, TopicError
+from stream.errors import TopicError
 from stream.events.hashing import owner_partition
 from stream.events.record import Headers, Record
 from stream.events.rejected import Reason, Rejected, Stage
@@ -127,16 +126,13 @@ class _Dlq:
         self.partitions = 0
         self._settings = settings
         self._topic = topic
-        self._reader = AIOKafkaConsumer(**reader_options(settings))
+        self._reader: AIOKafkaConsumer
         self._tps: list[TopicPartition] = []
         self._ends: dict[TopicPartition, int] = {}
         self._moved: dict[TopicPartition, int] = {}
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._reader.start()
-        except KafkaConnectionError as error:
-            raise BrokerUnavailable(f"no Kafka broker answers at {self._settings.broker}") from error
+        self._reader = await start_reader(self._settings)
         try:
             await self._assign()
             await self.go_on()

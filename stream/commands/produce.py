@@ -109,7 +109,7 @@ async def make_topics(settings: Settings) -> None:
         await admin.start()
         await ensure_topics(admin, settings)
     except KafkaConnectionError as error:
-        raise BrokerUnavailable(f"no broker answers at {settings.broker}") from error
+        raise BrokerUnavailable(f"no Kafka broker answers at {settings.broker}") from error
     finally:
         await admin.close()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream.agents.publishing import publish as publish_record
 from stream.agents.publishing import read_published
@@ -45,8 +45,10 @@ def asked(settings: Settings, work: Coroutine[Any, Any, _Result]) -> _Result:
     """The result of talking to the broker, or an error that says that none answers."""
     try:
         return asyncio.run(work)
+    except KafkaConnectionError as error:
+        raise BrokerUnavailable(f"no Kafka broker answers at {settings.broker}") from error
     except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(f"no Kafka broker answers at {settings.broker}: {error!r}") from error
+        raise BrokerUnavailable(f"the Kafka broker at {settings.broker} answered {error!r}") from error
 
 
 def now_ms() -> int:
