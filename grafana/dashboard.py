@@ -261,13 +261,20 @@ REFUSING = [
 ]
 
 CUSTOMERS = [
-    stat("Customers", "sum(winback_customers)", "short", "Customers whom we remember, over all workers."),
+    stat(
+        "Customers",
+        "sum(winback_customers)",
+        "short",
+        "Customers whom we remember, over all workers.",
+        width=3,
+    ),
     stat(
         "Actions, last 24 hours",
         "sum(increase(winback_actions_total[1d])) or vector(0)",
         "short",
         "Messages that marketing automation was asked to send.",
         decimals=0,
+        width=3,
     ),
     stat(
         "Held back, last 24 hours",
@@ -275,6 +282,24 @@ CUSTOMERS = [
         "short",
         "Decisions that were published as suppressed, with the reason.",
         decimals=0,
+        width=3,
+    ),
+    stat(
+        "Put off, last 24 hours",
+        "sum(increase(winback_deferrals_total[1d])) or vector(0)",
+        "short",
+        "Decisions that wait for another moment, such as the end of quiet hours or of a pause, and are judged again then.",
+        decimals=0,
+        width=3,
+    ),
+    stat(
+        "Paused",
+        "max(winback_paused)",
+        "none",
+        "Whether somebody holds actions back: all, or those of some rule. `winback rules status` tells who and since when.",
+        thresholds=((None, "green"), (1, "yellow")),
+        mappings=(("0", "no", "green"), ("1", "yes", "yellow")),
+        width=3,
     ),
     stat(
         "Churn alerts, last 24 hours",
@@ -282,6 +307,7 @@ CUSTOMERS = [
         "short",
         "Customers whose churn score crossed the threshold upward.",
         decimals=0,
+        width=3,
     ),
     stat(
         "Alerted share of customers",
@@ -289,6 +315,7 @@ CUSTOMERS = [
         "percentunit",
         "Churn alerts of the last 24 hours as a share of all customers. Above 10 %, doubt the model or the threshold.",
         thresholds=((None, "green"), (0.05, "yellow"), (0.1, "red")),
+        width=3,
     ),
     stat(
         "Least delivered rule",
@@ -296,6 +323,7 @@ CUSTOMERS = [
         "percentunit",
         "The largest share of a rule's decisions that was held back within an hour.",
         thresholds=((None, "green"), (0.5, "yellow"), (0.9, "red")),
+        width=3,
     ),
     lines(
         "What do the rules do?",
@@ -309,6 +337,20 @@ CUSTOMERS = [
         "cps",
         "Suppressed decisions a second by reason.",
         ("{{reason}}", rate_or_none("winback_suppressions_total", "reason")),
+        stacked=True,
+    ),
+    lines(
+        "Why are decisions put off?",
+        "cps",
+        "Decisions a second that wait, by reason. Those that wait for long expire, and are then held back for good.",
+        ("{{reason}}", rate_or_none("winback_deferrals_total", "reason")),
+        stacked=True,
+    ),
+    lines(
+        "How do journeys end?",
+        "cps",
+        "Journeys a second that ended: all steps done, stopped because the customer bought, expired, or held back.",
+        ("{{state}}", rate_or_none("winback_journeys_total", "state")),
         stacked=True,
     ),
     lines(
@@ -340,6 +382,7 @@ CUSTOMERS = [
         "cps",
         "Changes of tier a second. The same pair in both directions at once is flapping.",
         ("{{from_tier}} → {{to_tier}}", rate("winback_tier_changes_total", "from_tier, to_tier")),
+        width=16,
     ),
 ]
 
