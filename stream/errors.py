@@ -4,6 +4,7 @@
 
     WinbackError                  base: says what happened, where, and what to do
     ├── ConfigurationError        settings, rule files or column mappings are wrong; all problems at once
+    │   ├── CommandError          a command asks for what there isn't
     │   └── RuleFileError         problems inside rule files, each with file, line and column
     ├── StateError                a stored customer record can't be used
     │   ├── NewerVersionError     it was written by a newer Winback
@@ -55,6 +56,12 @@ class ConfigurationError(WinbackError):
         noun = "problem" if len(self.problems) == 1 else "problems"
         lines = "".join(f"\n  - {p}" for p in self.problems)
         super().__init__(f"{len(self.problems)} {noun} {self.headline}{lines}")
+
+
+class CommandError(ConfigurationError):
+    """What a command was called with can't be had. Lists every problem, as its base does."""
+
+    headline: ClassVar[str] = "in the command"
 
 
 class RuleFileError(ConfigurationError):

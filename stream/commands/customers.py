@@ -16,7 +16,7 @@ from rich.text import Text
 
 from stream.commands.customer import TIER_STYLE, WorkerAway, ask
 from stream.environment import read_settings
-from stream.errors import ConfigurationError
+from stream.errors import CommandError
 from stream.events.money import amount_text
 from stream.segments.wanted import wanted
 
@@ -84,7 +84,7 @@ def _asked(classes: Sequence[str]) -> dict[str, str]:
     except ValueError as error:
         problems += str(error).split("; ")
     if problems:
-        raise ConfigurationError(problems)
+        raise CommandError(problems)
     return asked
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.errors import ConfigurationError
+from stream.errors import CommandError
 from stream.events.instants import parse_ms
 
 
@@ -18,5 +18,5 @@ def instants_of(texts: dict[str, tuple[str, ...]]) -> dict[str, list[int]]:
             except ValueError:
                 problems.append(f"{flag}: {text!r} is not an instant such as 2026-01-31 or 2026-01-31T12:00:00Z")
     if problems:
-        raise ConfigurationError(problems)
+        raise CommandError(problems)
     return found

@@ -23,7 +23,7 @@ from stream.churn.features import FEATURES
 from stream.churn.model import FrozenModel
 from stream.commands.rules_live import BY, asked, connected, now_ms, settings_of
 from stream.config import Settings
-from stream.errors import ConfigurationError
+from stream.errors import CommandError
 from stream.events.instants import DAY_MS, to_text
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def undo(by: str, broker: str | None, app_id: str | None) -> None:
     epoch = _latest(settings)
     previous = "" if epoch is None or epoch.model is None else epoch.model.previous
     if not previous:
-        raise ConfigurationError(["there is nothing to undo: no other model was in use before this one"])
+        raise CommandError(["there is nothing to undo: no other model was in use before this one"])
     _choose(previous, by, settings)
 
 
@@ -116,7 +116,7 @@ def _choose(name: str, by: str, settings: Settings) -> None:
     from stream.processor.epochs import Chosen, contribution_message
 
     if not settings.churn_contest_labels_per_day:
-        raise ConfigurationError(["there is no contest: churn_contest_labels_per_day is 0"])
+        raise CommandError(["there is no contest: churn_contest_labels_per_day is 0"])
     asked(settings, contribute(settings, contribution_message(Chosen(model=name, by=by, at_ms=now_ms()))))
     what = f"{name} scores the customers" if name else "the contest decides"
     click.echo(f"{what} from the next version on, which comes when the day is over")

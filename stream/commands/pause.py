@@ -6,7 +6,7 @@ import click
 
 from stream.agents.publishing import publish
 from stream.commands.rules_live import BY, NOTE, asked, connected, now_ms, settings_of
-from stream.errors import ConfigurationError
+from stream.errors import CommandError
 from stream.rules.loader import load_rules
 from stream.rules.published import Published, Switched, rule_set
 from stream.rules.switches import switched, told
@@ -49,7 +49,7 @@ def _switch(did: str, by: str, note: str, rule_id: str, broker: str | None, app_
 
     def make(found: Published) -> Switched:
         if did == "pause" and rule_id and rule_id not in (live := rule_set(found, own)).by_id:
-            raise ConfigurationError([f"no rule is called {rule_id}; there are: {', '.join(live.by_id)}"])
+            raise CommandError([f"no rule is called {rule_id}; there are: {', '.join(live.by_id)}"])
         return switched(found.switched, did, by=by, note=note, rule_id=rule_id, at_ms=now_ms())
 
     click.echo("\n".join(told(asked(settings, publish(settings, make)))))

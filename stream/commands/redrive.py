@@ -12,7 +12,7 @@ import msgspec
 
 from stream.agents.redrive import Letter, Redriven, read_letters, redrive_letters
 from stream.environment import read_settings
-from stream.errors import ConfigurationError
+from stream.errors import CommandError
 
 
 class Mended(msgspec.Struct, forbid_unknown_fields=False):
@@ -92,7 +92,7 @@ def _mended(path: Path) -> dict[tuple[int, int], bytes]:
                 if letter.value is not None:
                     mended[letter.partition, letter.offset] = letter.value.encode()
     if problems:
-        raise ConfigurationError(problems)
+        raise CommandError(problems)
     return mended
 
 

@@ -6,7 +6,7 @@ import click
 
 from stream.agents.publishing import publish, read_published
 from stream.commands.rules_live import BY, NOTE, asked, connected, now_ms, settings_of
-from stream.errors import ConfigurationError
+from stream.errors import CommandError
 from stream.rules.loader import load_rules
 from stream.rules.published import Published, Switched, rule_set
 from stream.rules.switches import dry as dry_run
@@ -40,7 +40,7 @@ def dry(rule_id: str, off: bool, by: str, note: str, broker: str | None, app_id:
         live = rule_set(found, own).by_id
         if not off and rule_id not in live:
             hint = closest(rule_id, live)
-            raise ConfigurationError([f"no rule is called {rule_id}" + (f"; did you mean {hint}?" if hint else "")])
+            raise CommandError([f"no rule is called {rule_id}" + (f"; did you mean {hint}?" if hint else "")])
         return dry_run(found.switched, rule_id, off=off, by=by, note=note, at_ms=now_ms())
 
     click.echo("\n".join(told(asked(settings, publish(settings, make)))))
@@ -98,7 +98,7 @@ def _switch(
         known = found.switched.test_customers
         unknown = [name for name in customers if remove and name not in known]
         if unknown:
-            raise ConfigurationError(
+            raise CommandError(
                 [f"no test customer is called {name}; there are: {_all(known)}" for name in unknown]
             )
         return rehearsed(found.switched, customers, remove=remove, by=by, note=note, at_ms=now_ms())

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from stream.config import Settings
 from stream.environment import read_settings
-from stream.errors import ConfigurationError
+from stream.errors import CommandError
 from stream.experiments import rows
 from stream.experiments.page import outcomes, report_page
 from stream.reporting.table import terminal
@@ -53,7 +53,7 @@ def report(folder: Path | None, broker: str | None, app_id: str | None, page: Pa
 def _of_files(folder: Path) -> dict[str, Any]:
     path = folder / "summary.json"
     if not path.is_file():
-        raise ConfigurationError([f"{folder}: no summary.json: `winback replay --out {folder}` writes one"])
+        raise CommandError([f"{folder}: no summary.json: `winback replay --out {folder}` writes one"])
     summary = orjson.loads(path.read_bytes())
     return {part: summary.get(part, []) for part in rows.report(())}
 

@@ -15,7 +15,7 @@ from stream.agents.publishing import publish as publish_record
 from stream.agents.publishing import read_published
 from stream.config import Settings
 from stream.environment import read_settings
-from stream.errors import BrokerUnavailable, ConfigurationError
+from stream.errors import BrokerUnavailable, CommandError
 from stream.events.instants import to_text
 from stream.rules import published as pub
 from stream.rules.difference import difference
@@ -79,7 +79,7 @@ def publish(folder: str, by: str, note: str, expect: int | None, broker: str | N
     def make(found: Published) -> RulesVersion:
         live = 0 if found.current is None else found.current.number
         if expect is not None and live != expect:
-            raise ConfigurationError(
+            raise CommandError(
                 [f"version {live} of the rules is live, not {expect}: somebody else has published"]
             )
         return pub.next_version(found, own, files, by=by, at_ms=now_ms(), note=note)
