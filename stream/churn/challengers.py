@@ -37,10 +37,10 @@ class Challengers:
         for _, vector, churned in known:
             self._recency.learn(vector[:1], churned)
 
-    def loosen(self) -> None:
-        """The shop has changed: what was learnt is worth less than what is to come."""
-        self._trees.loosen()
-        self._recency.loosen()
+    def loosen(self, *, level_only: bool = False) -> None:
+        """The shop has changed: what was learnt is worth less than what is to come; or only how many leave."""
+        self._trees.loosen(level_only=level_only)
+        self._recency.loosen(level_only=level_only)
 
     def formulas(self) -> Mapping[str, Formula]:
         """What each says, by name."""

@@ -16,7 +16,7 @@ from river import base, compose, linear_model, optim
 from river.utils.vectordict import VectorDict
 
 from stream.churn.calendar import HALF_LIFE_HORIZONS
-from stream.churn.features import BIAS, FEATURES, Feature
+from stream.churn.features import BIAS, BIAS_PRIOR, FEATURES, Feature
 
 PRIOR_VARIANCE = 0.3
 """Variance of a weight (per `Feature.scale`) before any label. Larger: the first labels of a small shop are over-read;
@@ -71,6 +71,12 @@ class Laplace(optim.base.Optimizer):
         excess = np.sqrt(np.minimum(1.0, self._ceiling / self.covariance.diagonal()))
         self.covariance *= np.outer(excess, excess)
 
+    def loosen_level(self) -> None:
+        """Lets the evidence on the constant input count `LOOSENED` half-lives less, and that on no other weight."""
+        factors = np.ones(len(self._columns))
+        factors[-1] = min(2.0 ** (LOOSENED / 2.0), float(np.sqrt(self._ceiling[-1] / self.covariance[-1, -1])))
+        self.covariance *= np.outer(factors, factors)
+
     def _step_with_dict(self, w: Any, g: Any) -> Any:
         error = g[BIAS]
         information = abs(error) * (1.0 - abs(error))
@@ -96,6 +102,7 @@ class Learner:
         self._laplace = Laplace(self._columns, (*[PRIOR_VARIANCE] * len(features), BIAS_VARIANCE))
         self._regression = linear_model.LogisticRegression(optimizer=self._laplace, intercept_lr=0.0)
         self.pipeline = compose.Pipeline(Centre(features), self._regression)
+        self.restore((*[feature.prior for feature in features], BIAS_PRIOR), self._laplace.covariance)
 
     def learn(self, vector: Sequence[float], churned: bool) -> None:
         """Learns one example."""
@@ -110,9 +117,12 @@ class Learner:
         """Lets days pass since the last example."""
         self._laplace.forget(days, self._half_life_days, self._drift)
 
-    def loosen(self) -> None:
-        """The shop has changed: what was learnt is worth less than what is to come."""
-        self._laplace.forget(LOOSENED, 1.0, [0.0] * len(self._columns))
+    def loosen(self, *, level_only: bool = False) -> None:
+        """The shop has changed: what was learnt is worth less than what is to come. ``level_only``: not who is at risk, only how many."""
+        if level_only:
+            self._laplace.loosen_level()
+        else:
+            self._laplace.forget(LOOSENED, 1.0, [0.0] * len(self._columns))
 
     @property
     def weights(self) -> tuple[float, ...]:

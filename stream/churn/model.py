@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from stream.churn.features import LAYOUT
+from stream.churn.features import FEATURES, LAYOUT, PRIOR
 from stream.churn.frozen_trees import FrozenTree, added_by_features, mean_log_odds, steps
 from stream.churn.quality import Quality
 
@@ -53,6 +53,17 @@ class Formula(msgspec.Struct, frozen=True, array_like=True):
     def probability(self, vector: Sequence[float]) -> float:
         """P(no purchase within the horizon)."""
         return sigmoid(self.log_odds(vector))
+
+
+def linear(weights: Sequence[float]) -> Formula:
+    """The formula of weights that are per `Feature.scale`, the intercept last."""
+    *scaled, bias = weights
+    plain = tuple([weight / feature.scale for weight, feature in zip(scaled, FEATURES, strict=True)])
+    return Formula(bias - sum([w * f.centre for w, f in zip(plain, FEATURES, strict=True)]), plain)
+
+
+UNLEARNT: Final = linear(PRIOR)
+"""What is said of a customer before there is any label."""
 
 
 class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):

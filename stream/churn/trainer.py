@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from stream.actions.model_event import Contender, Happening, ModelEvent, model_event_id
 from stream.churn.calendar import period_ms
 from stream.churn.contest import Contest, State, sample
-from stream.churn.drift import latest_change
+from stream.churn.drift import latest_change, ranks_worse
 from stream.churn.examples import Example, unpack
 from stream.churn.features import COLUMNS, FEATURES, LAYOUT, NAMES
 from stream.churn.frozen_trees import root_log_odds
-from stream.churn.model import LOGISTIC, Formula, FrozenModel
+from stream.churn.model import LOGISTIC, UNLEARNT, Formula, FrozenModel, linear
 from stream.churn.quality import Prequential
 from stream.config import Settings
 from stream.events.instants import DAY_MS, to_text
@@ -54,6 +54,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     judged: int = 0
     drifted_at: int = 0
     drifts: int = 0
+    level_only: bool = False
     horizon_cycles: float = 0.0
     contest: State | None = None
     challengers: bytes = b""
@@ -108,6 +109,8 @@ class Trainer:
         self._judged = 0
         self._drifted_at = 0
         """How many scores had been judged when the latest drift began that the model was loosened for."""
+        self._level_only = False
+        """By the latest drift nothing but the level has been loosened."""
         self.drifts = 0
         """How often the shop has changed under the model."""
 
@@ -161,7 +164,7 @@ class Trainer:
 
     def freeze(self, day: int) -> FrozenModel:
         """The version that holds from the start of UTC day ``day``."""
-        means = self._moments.means.tolist()
+        means = self._moments.means.tolist() if self.labels else [feature.centre for feature in FEATURES]
         kind = self._contest.champion if self.labels else LOGISTIC
         formula = self._logistic() if kind == LOGISTIC else self._challengers.formulas()[kind]
         weights = formula.weights or (0.0,) * len(NAMES)
@@ -229,6 +232,7 @@ class Trainer:
                 judged=self._judged,
                 drifted_at=self._drifted_at,
                 drifts=self.drifts,
+                level_only=self._level_only,
                 horizon_cycles=self._horizon_cycles,
                 contest=self._contest.state() if self._contest_labels else None,
                 challengers=b"" if self._others is None else self._others.state(),
@@ -258,6 +262,7 @@ class Trainer:
         self._quality = Prequential.from_bytes(saved.scores, saved.outcomes)
         self.labels, self.churned, self._learnt_day = saved.labels, saved.churned, saved.learnt_day
         self._judged, self._drifted_at, self.drifts = saved.judged, saved.drifted_at, saved.drifts
+        self._level_only = saved.level_only
         # Whoever has switched the contest off is scored by the logistic regression again.
         if self._contest_labels and saved.contest is not None:
             self._contest.restore(saved.contest)
@@ -267,9 +272,7 @@ class Trainer:
     # -- inside
 
     def _logistic(self) -> Formula:
-        *scaled, bias = self._learner.weights if self.labels else (0.0,) * len(COLUMNS)
-        weights = tuple([weight / feature.scale for weight, feature in zip(scaled, FEATURES, strict=True)])
-        return Formula(bias - sum([w * f.centre for w, f in zip(weights, FEATURES, strict=True)]), weights)
+        return linear(self._learner.weights) if self.labels else UNLEARNT
 
     def _formulas(self) -> dict[str, Formula]:
         return {LOGISTIC: self._logistic(), **self._challengers.formulas()}
@@ -310,16 +313,26 @@ class Trainer:
         """Loosens the model once for each drift. Before it is trusted there is nothing to drift from."""
         if self.abstains():
             return
-        change = latest_change(*self._quality.window)
+        window = self._quality.window
+        change = latest_change(*window)
         # The same change is found again as long as the window holds it, a little earlier or later.
-        if change is not None and change.is_drift and self._judged - change.ago > self._drifted_at:
-            self._learner.loosen()
-            if self._others is not None:
-                self._others.loosen()
+        if change is None or not change.is_drift:
+            return
+        if self._judged - change.ago > self._drifted_at:
+            self._loosen(level_only=not ranks_worse(*window, change.ago))
             self._drifted_at = self._judged
             self.drifts += 1
             why = f"the mean squared error rose by {change.rise:.3f}, {change.ago} scores ago"
             self._tell("drifted", self._learnt_day + 1, None, "drift detector", why)
+        elif self._level_only and ranks_worse(*window, self._judged - self._drifted_at):
+            # Noticed too early to tell what it was.
+            self._loosen(level_only=False)
+
+    def _loosen(self, *, level_only: bool) -> None:
+        self._level_only = level_only
+        self._learner.loosen(level_only=level_only)
+        if self._others is not None:
+            self._others.loosen(level_only=level_only)
 
     @property
     def _learner(self) -> Learner:
@@ -349,6 +362,7 @@ class Trainer:
         self._learnt_day = 0
         self.labels = self.churned = 0
         self._judged = self._drifted_at = self.drifts = 0
+        self._level_only = False
 
     def _mismatch(self, saved: Checkpoint) -> str:
         if saved.river_version != river_version():

@@ -111,9 +111,9 @@ class Trees:
         """Lets days pass since the last example."""
         self._level.forget(days)
 
-    def loosen(self) -> None:
-        """The shop has changed: how far the trees are to be believed is to be learnt again."""
-        self._level.loosen()
+    def loosen(self, *, level_only: bool = False) -> None:
+        """The shop has changed: how far the trees are to be believed is to be learnt again, or only the level."""
+        self._level.loosen(level_only=level_only)
 
     def freeze(self) -> tuple[tuple[FrozenTree, ...], float]:
         """The trees as everybody scores with them, and what is to be added to the mean of their log-odds."""

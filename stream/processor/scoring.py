@@ -10,7 +10,7 @@ from stream.churn.clusters import Clusters
 from stream.churn.examples import Example
 from stream.churn.explain import reasons, sentence
 from stream.churn.features import NAMES, vector
-from stream.churn.model import FrozenModel
+from stream.churn.model import UNLEARNT, FrozenModel
 from stream.churn.snapshots import MOST_OPEN, UNSCORED, decode, is_open, mature, take
 from stream.config import Settings
 from stream.decisions.engine import Case, Score, state_ref
@@ -78,6 +78,16 @@ class Scorer:
         facts = ChurnFacts(probability=probability, abstained=bool(model.abstained), labels=model.labels)
         ref = self._ref(round(probability, 6), model.abstained or None)
         return Score(facts=facts, ref=ref, explain=lambda: reasons(model, values, profile))
+
+    def raw_score(self, profile: Profile) -> ScoreRef:
+        """The score of whoever has ordered, even if nothing of it is left, and before there is a model: for whoever compares scores.
+
+        Nobody acts upon it: to rules, a customer without an order that counts has nobody to lose.
+        """
+        values, model = self._values(profile), self._model
+        if model is None:
+            return self._ref(round(UNLEARNT.probability(values), 6), NO_MODEL)
+        return self._ref(round(self._probability(model, values), 6), model.abstained or None)
 
     def visit(self, profile: Profile, memory: Memory, now_ms: int) -> None:
         """One instant of a customer's calendar: labels whose horizon is over mature, and a new snapshot is taken."""

@@ -139,16 +139,19 @@ def _windows(profile: Profile) -> Iterable[Window]:
 
 
 def score_view(work: CustomerWork, resident: Resident, as_of_ms: int) -> dict[str, Any] | None:
-    """The churn score of somebody who has bought, with the features it was made of: the line of ``scores.jsonl``."""
+    """The churn score of somebody who has ordered, with the features it was made of: the line of ``scores.jsonl``.
+
+    Orders that were given back, or were worth nothing, are orders here: whoever measures the model knows these customers.
+    """
     profile = work.profile(resident, as_of_ms)
-    if not profile.bought:
+    if not profile.bought and resident.customer.orders.placed() is None:
         return None
-    score = work.scorer.score(profile)
+    ref = work.scorer.raw_score(profile)
     return {
         "as_of": to_text(as_of_ms),
         "customer_id": resident.id,
-        "churn_probability": score.ref.churn_probability,
-        "abstained": score.ref.abstained,
-        "model_day": score.ref.model_day,
+        "churn_probability": ref.churn_probability,
+        "abstained": ref.abstained,
+        "model_day": ref.model_day,
         "features": work.scorer.features(profile),
     }

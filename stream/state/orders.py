@@ -273,6 +273,20 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         newest: tuple[int, int] = _row(self.rows, len(self.rows) - ROW) if self.rows else (0, 0)
         return newest
 
+    def placed(self) -> tuple[int, int, int] | None:
+        """Instants of the first and the last remembered order that was placed, whatever became of it, and what the last one was worth
+        then, in minor units; ``None`` without one.
+
+        Goes through all of them; for who has no order that counts.
+        """
+        starts = range(0, len(self.sends), ID)
+        placed = [at // ID for at in starts if self.sends[at : at + ID] != UNSENT]
+        if not placed:
+            return None
+        last = placed[-1]
+        mark = (self.marks or {}).get(self.keys[last * ID : last * ID + ID])
+        return self._time_ms(placed[0]), self._time_ms(last), max(0, mark.amount_minor) if mark else 0
+
     def lifetime(self) -> Window:
         """All orders that count, ever."""
         return Window(self.figures.frequency, self.figures.monetary_minor)

@@ -21,7 +21,7 @@ class Purchases:
     """The figures of an order book as they are now."""
 
     __slots__ = (
-        "_book", "_days", "_figures", "_name", "_year", "_year_day", "cycle_days", "first_ms", "gaps", "last_ms", "memo"
+        "_book", "_days", "_figures", "_gaps", "_name", "_year", "_year_day", "cycle_days", "first_ms", "gaps", "last_ms", "memo"
     )  # fmt: skip
 
     def __init__(self, book: OrderBook) -> None:
@@ -32,7 +32,7 @@ class Purchases:
         self.last_ms: int | None = None
         if figures.frequency:
             self.first_ms, self.last_ms = figures.first_ms, figures.last_ms
-        gaps = figures.gaps
+        gaps = self._gaps = figures.gaps
         self.gaps = len(gaps)
         """Gaps between purchase days."""
         self.cycle_days = float(middle(gaps)) if gaps else 0.0
@@ -69,8 +69,9 @@ class Purchases:
         earlier = copy(self)
         days = self.days
         earlier._days = days = days[: bisect_right(days, day)]  # noqa: SLF001
-        earlier.gaps = max(0, len(days) - 1)
-        earlier.cycle_days = float(middle(sorted(map(sub, days[1:], days)))) if len(days) > 1 else 0.0
+        gaps = earlier._gaps = sorted(map(sub, days[1:], days))  # noqa: SLF001
+        earlier.gaps = len(gaps)
+        earlier.cycle_days = float(middle(gaps)) if gaps else 0.0
         earlier.memo = None
         return earlier
 
@@ -121,6 +122,10 @@ class Purchases:
         if not figures.days or figures.first_day >= end:
             return 0
         return self._book.days_in(first, end)
+
+    def gaps_beyond(self, days: int) -> int:
+        """How many gaps between purchase days are longer than so many days."""
+        return len(self._gaps) - bisect_right(self._gaps, days)
 
     def recent_days(self, today: int) -> int:
         """How many of `days` are in the `RECENT_DAYS` up to and with ``today``."""

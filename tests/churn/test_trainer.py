@@ -21,6 +21,7 @@ from stream.config import Settings, make_settings
 
 SETTINGS = Settings()
 START = 10_000
+_REPEATS = NAMES.index("repeats")
 
 
 def examples(count: int, seed: int, *, day: int = START, strength: float = 1.0) -> list[Example]:
@@ -29,7 +30,7 @@ def examples(count: int, seed: int, *, day: int = START, strength: float = 1.0) 
     found = []
     for number in range(count):
         values = [f.centre + f.scale * draw.gauss(0, 1) for f in FEATURES]
-        log_odds = strength * (1.2 * (values[0] - 4.0) / 1.2 - 0.8 * (values[5] - 0.9) / 0.8) + 0.5
+        log_odds = strength * (1.2 * (values[0] - 4.0) / 1.2 - 0.8 * (values[_REPEATS] - 0.9) / 0.8) + 0.5
         churned = draw.random() < sigmoid(log_odds)
         matured = day + number // 100
         found.append(Example((matured - 90) * 86_400_000, f"c{number}", matured, churned, 0.6, pack(values)))
