@@ -95,3 +95,10 @@ class ShellAnswers:
         if runner is None:
             raise self._not_yet
         return runner.product(product_id)
+
+    def drivers(self) -> dict[str, Any]:
+        """What goes along with loyalty and money three months later, of which every worker knows the same."""
+        runner = self._shell.any_runner()
+        if runner is None:
+            raise self._not_yet
+        return runner.drivers()

@@ -455,6 +455,10 @@ class PartitionRunner(Runner):
         """What is known of a product."""
         return self._claimed_processor().product(product_id)
 
+    def drivers(self) -> dict[str, Any]:
+        """What goes along with loyalty and money three months later."""
+        return self._claimed_processor().drivers()
+
 
 def _first(records: Sequence[Record]) -> tuple[str, int]:
     return records[0].topic, records[0].offset

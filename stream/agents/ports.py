@@ -49,6 +49,9 @@ class Processor(Protocol):
     def product(self, product_id: str) -> dict[str, Any]:
         """What is known of a product, as JSON-able data."""
 
+    def drivers(self) -> dict[str, Any]:
+        """What goes along with loyalty and money three months later, as JSON-able data."""
+
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[tuple[str, str], int]]:
         """Number of customers by tier and by segment."""
 

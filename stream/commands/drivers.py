@@ -13,7 +13,6 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from stream.environment import read_settings
-from stream.worth.course import FEATURES
 from stream.worth.forecast import Forecast
 
 _FIGURES = ("loyalty", "loyalty_beside", "value", "value_beside")
@@ -35,34 +34,15 @@ def drivers(broker: str | None, app_id: str | None, as_json: bool) -> None:
     """
     from stream.agents.published import latest_epoch
     from stream.processor.epochs import decode_epoch
+    from stream.processor.view import drivers_view
 
     value = asyncio.run(latest_epoch(read_settings({"broker": broker, "app_id": app_id}, os.environ)))
-    found = told(Forecast() if value is None else decode_epoch(value).value.forecast)
+    epoch = None if value is None else decode_epoch(value)
+    found = drivers_view(Forecast(), None) if epoch is None else drivers_view(epoch.value.forecast, epoch.day)
     if as_json:
         click.echo(orjson.dumps(found))
     else:
         Console().print(shown(found))
-
-
-def told(forecast: Forecast) -> dict[str, Any]:
-    """The drivers and the forecast's record as JSON-able data."""
-    meanings = {feature.name: feature.meaning for feature in FEATURES}
-    return {
-        "pairs": round(forecast.pairs, 1),
-        "judged": round(forecast.judged, 1),
-        "error_points": _rounded(forecast.error),
-        "error_points_unchanged": _rounded(forecast.error_unchanged),
-        "abstained": forecast.abstained or None,
-        "noise": forecast.noise,
-        "drivers": [
-            {
-                "feature": driver.feature,
-                "meaning": meanings.get(driver.feature, ""),
-                **{name: getattr(driver, name) for name in _FIGURES},
-            }
-            for driver in forecast.drivers
-        ],
-    }
 
 
 def shown(found: dict[str, Any]) -> Group:
@@ -88,7 +68,3 @@ def shown(found: dict[str, Any]) -> Group:
         )
         table.add_row(row["feature"], *cells, row["meaning"])
     return Group(*head, table, f"Below {found['noise']:.2f} it may be chance.")
-
-
-def _rounded(figure: float | None) -> float | None:
-    return None if figure is None else round(figure, 3)

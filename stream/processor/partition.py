@@ -49,7 +49,7 @@ from stream.processor.finding import found_in
 from stream.processor.residents import Resident, Residents, key_of
 from stream.processor.runs import Batch, in_runs
 from stream.processor.stale import Stale
-from stream.processor.view import brief_view, customer_view, product_view, score_view
+from stream.processor.view import brief_view, customer_view, drivers_view, product_view, score_view
 from stream.products.associations import Associations
 from stream.rules.rule import RuleSet
 from stream.segments.population import Histograms
@@ -343,6 +343,10 @@ class Partition:
     def product(self, product_id: str) -> dict[str, Any]:
         """What is known of a product, JSON-able: what it is bought together with, and what is bought next."""
         return product_view(self._work.engine.associations, product_id, self._epoch_day)
+
+    def drivers(self) -> dict[str, Any]:
+        """What goes along with loyalty and money three months later, JSON-able."""
+        return drivers_view(self._work.valuing.model.forecast, self._epoch_day)
 
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[tuple[str, str], int]]:
         """Number of customers by tier, by segment, and by (scheme, class) of the other schemes."""

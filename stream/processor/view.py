@@ -15,6 +15,8 @@ from stream.products.associations import Associations, habit
 from stream.state.messages import basket_orders
 from stream.state.orders import WINDOWS_DAYS, Window
 from stream.state.profile import Profile
+from stream.worth.course import FEATURES
+from stream.worth.forecast import Forecast
 
 if TYPE_CHECKING:
     from stream.processor.customers import CustomerWork
@@ -126,6 +128,36 @@ def product_view(known: Associations, product_id: str, epoch_day: int | None) ->
         "together": [msgspec.to_builtins(found) for found in known.together(product_id)],
         "next": [msgspec.to_builtins(found) for found in known.later(product_id)],
     }
+
+
+def drivers_view(forecast: Forecast, epoch_day: int | None) -> dict[str, Any]:
+    """What goes along with loyalty and with money three months later, and how good the loyalty forecast has been, as of the
+    version in use."""
+    meanings = {feature.name: feature.meaning for feature in FEATURES}
+    return {
+        "as_of": None if epoch_day is None else to_text(epoch_day * DAY_MS),
+        "pairs": round(forecast.pairs, 1),
+        "judged": round(forecast.judged, 1),
+        "error_points": _rounded(forecast.error),
+        "error_points_unchanged": _rounded(forecast.error_unchanged),
+        "abstained": forecast.abstained or None,
+        "noise": forecast.noise,
+        "drivers": [
+            {
+                "feature": driver.feature,
+                "meaning": meanings.get(driver.feature, ""),
+                "loyalty": driver.loyalty,
+                "loyalty_beside": driver.loyalty_beside,
+                "value": driver.value,
+                "value_beside": driver.value_beside,
+            }
+            for driver in forecast.drivers
+        ],
+    }
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)
 
 
 def _windows(profile: Profile) -> Iterable[Window]:

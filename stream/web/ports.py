@@ -46,6 +46,13 @@ class Answers(Protocol):
             NotYet: no partition is served here yet.
         """
 
+    def drivers(self) -> dict[str, Any]:
+        """What goes along with loyalty and money three months later.
+
+        Raises:
+            NotYet: no partition is served here yet.
+        """
+
 
 class NotYet(Exception):
     """The customer's partition, or every partition, is claimed or restored right now."""

@@ -56,7 +56,11 @@ class WebServer(Service):
             why = os.strerror(error.errno or 0).lower()
             raise PortInUse(f"the web port {host}:{port} can't be opened ({why}); see --web-port") from error
         self.port = self._runner.addresses[0][1]
-        _log.info("web: http://%s:%d (/health /ready /metrics /customers /customers/ID /products/ID)", host, self.port)
+        _log.info(
+            "web: http://%s:%d (/health /ready /metrics /customers /customers/ID /products/ID /drivers)",
+            host,
+            self.port,
+        )
 
     async def on_stop(self) -> None:
         """Listens no more."""
@@ -127,6 +131,12 @@ def make_application(answers: Answers, token: str = "") -> web.Application:
             return _json({"error": f"no product {product_id!r} among those that are counted"}, 404)
         return _json(found)
 
+    async def drivers(request: web.Request) -> web.Response:
+        try:
+            return _json(answers.drivers())
+        except NotYet:
+            return _json({"error": "not ready yet", "reasons": answers.ready()}, 503)
+
     application = web.Application(middlewares=[_guard(token)] if token else [])
     application.add_routes(
         [
@@ -137,6 +147,7 @@ def make_application(answers: Answers, token: str = "") -> web.Application:
             # An id may hold a slash.
             web.get("/customers/{customer_id:.+}", customer),
             web.get("/products/{product_id:.+}", product),
+            web.get("/drivers", drivers),
         ]
     )
     return application

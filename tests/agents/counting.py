@@ -143,6 +143,9 @@ class CountingPartition:
     def product(self, product_id: str) -> dict[str, Any]:
         return {"product_id": product_id, "known": False}
 
+    def drivers(self) -> dict[str, Any]:
+        return {}
+
     def population(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[tuple[str, str], int]]:
         return {}, {}, {}
 

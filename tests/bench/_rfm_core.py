@@ -132,6 +132,10 @@ class RfmPartition:
         """Nothing."""
         return {"product_id": product_id, "known": False}
 
+    def drivers(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
     def customer(self, customer_id: str, now_ms: int) -> dict[str, Any] | None:
         """One customer."""
         value = self._store.get(customer_id.encode())

@@ -17,11 +17,12 @@ from lifetimes import BetaGeoFitter, GammaGammaFitter
 from numpy.typing import NDArray
 from rich.console import Console
 
-from stream.commands.drivers import shown, told
+from stream.commands.drivers import shown
 from stream.config import make_settings
 from stream.datasets import CDNOW_END, cdnow_events
 from stream.events.instants import DAY_MS, parse_ms
 from stream.events.record import Record
+from stream.processor.view import drivers_view
 from stream.rules.rule import RuleSet
 from stream.testing import Shop
 from stream.worth.history import History
@@ -73,7 +74,7 @@ def measured() -> dict[str, Any]:
         found[cut[:10]] = compared(orders, parse_ms(cut) // DAY_MS, days, shop.epoch.value)
     play(shop, played, CDNOW_END)
     assert shop.epoch is not None
-    found["loyalty"] = told(shop.epoch.value.forecast) | {
+    found["loyalty"] = drivers_view(shop.epoch.value.forecast, shop.epoch.day) | {
         "classes": {kind: n for (scheme, kind), n in shop.partition.population()[2].items() if scheme == "core"}
     }
     return found

@@ -68,6 +68,9 @@ class Worker:
             raise NotYet
         return self.shop.partition.product(product_id)
 
+    def drivers(self) -> dict[str, Any]:
+        return self.shop.partition.drivers()
+
 
 @contextmanager
 def serving(token: str = "") -> Iterator[str]:

@@ -9,6 +9,7 @@ from stream.config import Settings, make_settings
 from stream.errors import ConfigurationError
 from stream.events.instants import DAY_MS, parse_ms
 from stream.processor.valuing import Valuing
+from stream.processor.view import drivers_view
 from stream.rules.rule import RuleSet
 from stream.testing import Shop
 
@@ -47,6 +48,8 @@ def test_customers_are_valued_by_the_version_in_force() -> None:
     shop.restart()
 
     assert view == shop.customer("c1")
+    assert drivers_view(model.forecast, shop.epoch.day) == shop.partition.drivers()
+    assert shop.partition.drivers()["abstained"]
     assert (
         view["lifetime"]["monetary_minor"] // orders * view["windows"]["365"]["frequency"] * 3
         == value["as_written_minor"]

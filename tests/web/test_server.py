@@ -49,6 +49,11 @@ class Worker:
             raise NotYet
         return {"product_id": product_id, "known": product_id == "tea/assam"}
 
+    def drivers(self) -> dict[str, Any]:
+        if self._reasons:
+            raise NotYet
+        return {"drivers": [{"feature": "repeats", "loyalty": 0.41}]}
+
 
 def get(worker: Worker, path: str, token: str = "", given: str = "") -> tuple[int, Any]:
     """Status and body of one request."""
@@ -126,3 +131,10 @@ def test_a_product_is_looked_up_by_any_id() -> None:
         {"error": "not ready yet", "reasons": ["restoring"]},
     )
     assert get(Worker(), "/products/tea", token="secret")[0] == 401
+
+
+def test_drivers_are_told_by_any_worker() -> None:
+    """As the version in use has them; by one without a partition, that it isn't ready; and to nobody without the token."""
+    assert get(Worker(), "/drivers") == (200, {"drivers": [{"feature": "repeats", "loyalty": 0.41}]})
+    assert get(Worker(reasons=["restoring"]), "/drivers") == (503, {"error": "not ready yet", "reasons": ["restoring"]})
+    assert get(Worker(), "/drivers", token="secret")[0] == 401

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from river.linear_model import BayesianLinearRegression
 
-from stream.commands.drivers import shown, told
+from stream.commands.drivers import shown
+from stream.processor.view import drivers_view
 from stream.worth.course import NAMES, pack, unpack
 from stream.worth.courses import Courses
 from stream.worth.forecast import Forecast
@@ -75,7 +76,7 @@ def test_it_abstains_where_nothing_can_be_foretold() -> None:
     assert young.abstained
     assert "that nothing changes by" in noise.abstained
     page = StringIO()
-    Console(file=page, width=160).print(shown(told(noise)))
+    Console(file=page, width=160).print(shown(drivers_view(noise, 10_000)))
     assert "It abstains" in page.getvalue()
     assert "may be chance" in page.getvalue()
 
