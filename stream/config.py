@@ -132,7 +132,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Help(
             "what is computed and told beside fixed tiers and RFM segments, of `share,value,loyalty,lifecycle,cluster,core`; empty: nothing"
         ),
-    ] = "share,value,loyalty,lifecycle,core"
+    ] = "share,value,loyalty,lifecycle,cluster,core"
     tier_scheme: Annotated[
         Literal["fixed", "share"], Help("the scheme whose tiers rules, budgets and channels go by")
     ] = "fixed"

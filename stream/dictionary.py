@@ -235,7 +235,7 @@ VIEW: dict[str, tuple[str, str]] = {
     ),
     "cluster": (
         "text",
-        "what sets the [customers who are alike](segments.md#clusters) apart; `null` unless the scheme is on",
+        "what sets the [customers who are alike](segments.md#clusters) apart; `null` while nothing is known of it",
     ),
     "personas": ("names", "what sets the customer apart"),
     "churn_probability": ("0–1", "P(no purchase within the horizon), `null` without a model or a purchase"),

@@ -8,6 +8,7 @@ order. The first centres are customers who are as far from each other as can be 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter, mul
 from typing import Any, Final
 
 import msgspec
@@ -39,6 +40,28 @@ _WORDS: Final = {
 }
 """Columns by which customers are grouped, and what more and less of each is called."""
 _COLUMNS: Final = tuple((NAMES.index(name), next(f for f in FEATURES if f.name == name)) for name in _WORDS)
+_picked = itemgetter(*[place for place, _ in _COLUMNS])
+
+
+class Groups:
+    """The nearest of some centres, in 2 µs: what is the same for all of them is left out of the squares of the distances, and the
+    units are in the weights."""
+
+    def __init__(self, centres: Sequence[Sequence[float]]) -> None:
+        self._planes = []
+        for centre in centres:
+            weights = [value / feature.scale for value, (_, feature) in zip(centre, _COLUMNS, strict=True)]
+            offset = sum([w * feature.centre for w, (_, feature) in zip(weights, _COLUMNS, strict=True)])
+            self._planes.append((offset + sum([value * value for value in centre]) / 2, weights))
+
+    def of(self, vector: Sequence[float]) -> int:
+        """The group of a vector of features, from 1 on; 0 while there are none."""
+        values, found, best = _picked(vector), 0, 0.0
+        for number, (offset, weights) in enumerate(self._planes, 1):
+            near = sum(map(mul, weights, values)) - offset
+            if not found or near > best:
+                found, best = number, near
+        return found
 
 
 class Clusters(msgspec.Struct, kw_only=True):
@@ -66,12 +89,9 @@ class Clusters(msgspec.Struct, kw_only=True):
         if points:
             self._move(points)
 
-    def group_of(self, vector: Sequence[float]) -> int:
-        """The group of a vector of features, from 1 on; 0 while there are none."""
-        if not self.centres:
-            return 0
-        point = _point(vector)
-        return 1 + min(range(len(self.centres)), key=lambda at: _distance(self.centres[at], point))
+    def groups(self) -> Groups:
+        """What tells to which group somebody belongs."""
+        return Groups(self.centres)
 
     def names(self) -> list[str]:
         """What sets each group apart from the average customer, the largest difference first."""

@@ -6,7 +6,7 @@ from stream.actions.alert import Alert, alert_id
 from stream.actions.decision import Explanation, ScoreRef
 from stream.churn.alerts import decide
 from stream.churn.calendar import interest_ms, own_horizon_days
-from stream.churn.clusters import Clusters
+from stream.churn.clusters import Clusters, Groups
 from stream.churn.examples import Example
 from stream.churn.explain import reasons, sentence
 from stream.churn.features import NAMES, vector
@@ -33,7 +33,7 @@ class Scorer:
         self._cycles = settings.churn_horizon_cycles
         self._model: FrozenModel | None = None
         self._model_day: str | None = None
-        self._clusters: Clusters | None = None
+        self._groups: Groups | None = None
         self.cluster_names: list[str] = []
         self._interest_ms = interest_ms(self._horizon_days)
         self.matured: list[Example] = []
@@ -51,14 +51,14 @@ class Scorer:
 
     def group(self, clusters: Clusters | None) -> None:
         """Uses other groups of customers from now on."""
-        self._clusters = clusters
+        self._groups = None if clusters is None else clusters.groups()
         self.cluster_names = [] if clusters is None else clusters.names()
 
     def cluster_of(self, profile: Profile) -> tuple[int, str]:
         """The group of customers whom one is like, from 1 on, and what sets it apart; 0 while it isn't known."""
-        if self._clusters is None or not profile.bought:
+        if self._groups is None or not profile.bought:
             return 0, ""
-        number = self._clusters.group_of(self._values(profile))
+        number = self._groups.of(self._values(profile))
         return number, self.cluster_names[number - 1] if number else ""
 
     def features(self, profile: Profile) -> dict[str, float]:

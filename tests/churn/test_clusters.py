@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ from stream.rules.loader import load_rules
 from stream.segments.schemes import CLUSTER, CLUSTERS, class_in, with_class
 from tests.kpis.test_kpis import HORIZON, life
 
+COLUMNS = ("silence", "overdue", "repeats", "order_value", "views", "returns")
 KINDS = {
     "silent for long": {"silence": 6.4, "repeats": 0.9},
     "many orders": {"silence": 4.0, "repeats": 4.0},
@@ -40,15 +43,23 @@ def day_of_looks(day: int, count: int = 200) -> list[tuple[str, Example]]:
     return found
 
 
+def nearest(clusters: Clusters, vector: Sequence[float]) -> int:
+    """The group with the smallest distance, by its definition."""
+    columns = [(NAMES.index(name), FEATURES[NAMES.index(name)]) for name in COLUMNS]
+    point = [(vector[at] - feature.centre) / feature.scale for at, feature in columns]
+    return 1 + min(range(len(clusters.centres)), key=lambda at: math.dist(clusters.centres[at], point))
+
+
 def test_kinds_of_customers_are_told_apart_and_named() -> None:
     """Customers of different kinds are never in one group, and each group's name begins with what its kind has more of."""
     clusters = Clusters()
     for day in range(20):
         clusters.learn([example for _, example in day_of_looks(day)])
-    names = clusters.names()
+    names, groups = clusters.names(), clusters.groups()
     kinds_of: dict[int, set[str]] = {}
     for kind, example in day_of_looks(99):
-        number = clusters.group_of(unpack(example.values))
+        number = groups.of(unpack(example.values))
+        assert number == nearest(clusters, unpack(example.values))
         kinds_of.setdefault(number, set()).add(kind)
         assert kind in names[number - 1]
 
