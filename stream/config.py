@@ -99,6 +99,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     memory_message_days: Annotated[int, Help("message ids and activity are remembered this long", "days")] = 30
     memory_messages: Annotated[int, Help("most message ids remembered per customer", "ids")] = 256
     # -- churn
+    churn: Annotated[
+        Literal["learn", "off"],
+        Help(
+            "learn who won't come back; off: no scores, no alerts, nothing kept for labels, and no clusters, which learn from them"
+        ),
+    ] = "learn"
     churn_horizon_days: Annotated[int, Help("churned = no purchase within this many days", "days")] = 90
     churn_horizon_cycles: Annotated[
         float,
@@ -180,6 +186,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["watch", "off"],
         Help("look for customers who are no persons, and leave them out of thresholds and training"),
     ] = "watch"
+    missing_figures: Annotated[
+        Literal["mean", "off"], Help("learn the means of tiers, to stand in for figures that customers lack")
+    ] = "mean"
     # -- feedback
     sentiment_texts_per_day: Annotated[
         int,

@@ -21,6 +21,7 @@ from stream.state.memory import Memory
 from stream.state.profile import Profile
 
 NO_MODEL = "no model yet: the first version comes with the first full day"
+OFF = "the setting churn is off"
 NEVER_BOUGHT = "never bought, so there is nobody to lose"
 
 
@@ -29,6 +30,8 @@ class Scorer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._is_on = settings.churn != "off"
+        self._no_model = NO_MODEL if self._is_on else OFF
         self._horizon_days = settings.churn_horizon_days
         self._cycles = settings.churn_horizon_cycles
         self._model: FrozenModel | None = None
@@ -43,7 +46,7 @@ class Scorer:
 
     def follow(self, model: FrozenModel | None) -> None:
         """Uses another version from now on; one that was made for other features or another horizon is none."""
-        if model is not None and not model.fits(self._horizon_days, self._cycles):
+        if model is not None and not (self._is_on and model.fits(self._horizon_days, self._cycles)):
             model = None
         self._model = model
         self._scored = ((), 0.0)
@@ -70,7 +73,7 @@ class Scorer:
         """The score of a customer, with the reasons, or with why there is none."""
         model = self._model
         if model is None or not profile.bought:
-            why = NO_MODEL if model is None else NEVER_BOUGHT
+            why = self._no_model if model is None else NEVER_BOUGHT
             facts = ChurnFacts(probability=0.0, abstained=True, labels=0 if model is None else model.labels)
             return Score(facts=facts, ref=self._ref(None, why))
         values = self._values(profile)
@@ -91,6 +94,10 @@ class Scorer:
 
     def visit(self, profile: Profile, memory: Memory, now_ms: int) -> None:
         """One instant of a customer's calendar: labels whose horizon is over mature, and a new snapshot is taken."""
+        if not self._is_on:
+            if memory.has_snapshots:
+                memory.snapshots = []
+            return
         waiting = []
         for encoded in memory.snapshots:
             if is_open(encoded, self._horizon_days, now_ms):

@@ -18,6 +18,7 @@ class Watch:
 
     def __init__(self, settings: Settings) -> None:
         self._is_on = settings.suspects == "watch"
+        self._has_means = settings.missing_figures == "mean"
         self.usual = Usual()
         self.means: Means = {}
         self.sums: Sums = {}
@@ -25,12 +26,11 @@ class Watch:
 
     def look(self, profile: Profile, memory: Memory, at_ms: int, out: Outcome) -> None:
         """One visit: judges a customer, and counts the figures of who is none."""
-        if self._is_on:
-            reason = suspicion(profile.customer, at_ms, at_ms // DAY_MS, self.usual)
-            if reason != memory.suspect:
-                out.telemetry.suspects[reason or "cleared",] += 1
-                memory.suspect = reason
-        if not memory.suspect:
+        reason = suspicion(profile.customer, at_ms, at_ms // DAY_MS, self.usual) if self._is_on else ""
+        if reason != memory.suspect:
+            out.telemetry.suspects[reason or "cleared",] += 1
+            memory.suspect = reason
+        if self._has_means and not memory.suspect:
             add(self.sums, profile.tier, own(profile))
 
     def stand_ins(self, profile: Profile) -> Mapping[str, float]:
