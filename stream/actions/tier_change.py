@@ -12,7 +12,7 @@ class TierChange(msgspec.Struct, frozen=True, kw_only=True):
     """From where to where, when, and why. ``thresholds_day`` names the version of the population's thresholds.
 
     ``tier`` and ``previous_tier`` are classes of the ``scheme``: of ``fixed``, the tiers by fixed thresholds, which tells of named
-    segments too.
+    segments too; of ``suspect``, what a customer is suspected for to be no person, ``none`` for nothing.
     """
 
     schema_version: int = SCHEMA_VERSION

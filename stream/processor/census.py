@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stream.actions.codec import tier_message
+from stream.actions.message import Message
 from stream.actions.tier_change import TierChange, change_id
 from stream.config import Settings
 from stream.events.hashing import hash64
@@ -14,7 +15,7 @@ from stream.processor.ranks import Ranks
 from stream.segments.lifecycle import stage_of
 from stream.segments.named import PROSPECTS, segment_of
 from stream.segments.population import Histograms, Thresholds
-from stream.segments.schemes import CORE, FIXED, RANKED, SHARE, changes, class_in
+from stream.segments.schemes import CORE, FIXED, RANKED, SHARE, SUSPECT, UNSUSPECTED, changes, class_in
 from stream.segments.shares import SHARE_TIERS
 from stream.segments.tiers import HIGH_MONETARY, PROSPECT, missing, tier_of, why
 from stream.state.memory import Population
@@ -159,6 +160,20 @@ class Census:
         self._tell(customer_id, before, purchases, standing, as_of_ms, out, profile)
         return now
 
+    def suspected(self, profile: Profile, before: str, reason: str, out: Outcome) -> None:
+        """Tells that a customer has become a suspect, is one for something else, or is none any more (``reason``: in words)."""
+        is_, was = profile.customer.memory.suspect or UNSUSPECTED, before or UNSUSPECTED
+        out.messages.append(
+            self._change(
+                profile.customer_id,
+                to_text(profile.as_of_ms),
+                (SUSPECT, was, is_),
+                profile.standing,
+                profile.segment,
+                reason,
+            )
+        )
+
     def _why(self, scheme: str, customer_id: str, now: Standing, profile: Profile | None, figures: str) -> str:
         if scheme == SHARE:
             return self.ranks.why(customer_id, now, figures)
@@ -208,22 +223,36 @@ class Census:
         for scheme, was, is_ in others:
             if scheme != FIXED and not was:
                 continue  # nobody knew: not a change of the customer
-            out.messages.append(
-                tier_message(
-                    TierChange(
-                        change_id=change_id(customer_id, changed_at, is_, now.segment if scheme == FIXED else scheme),
-                        customer_id=customer_id,
-                        changed_at=changed_at,
-                        scheme=scheme,
-                        tier=is_,
-                        previous_tier=was if before else None,
-                        segment=now.segment,
-                        previous_segment=before.segment if before else None,
-                        r=now.r,
-                        f=now.f,
-                        m=now.m,
-                        thresholds_day=self._thresholds_day,
-                        reason=self._why(scheme, customer_id, now, profile, reason),
-                    )
-                )
+            told = self._why(scheme, customer_id, now, profile, reason)
+            previous = before.segment if before else None
+            change = scheme, was if before else None, is_
+            out.messages.append(self._change(customer_id, changed_at, change, now, previous, told))
+
+    def _change(
+        self,
+        customer_id: str,
+        changed_at: str,
+        change: tuple[str, str | None, str],
+        now: Standing,
+        previous_segment: str | None,
+        reason: str,
+    ) -> Message:
+        """The message of a ``change``: scheme, class before, class now."""
+        scheme, was, is_ = change
+        return tier_message(
+            TierChange(
+                change_id=change_id(customer_id, changed_at, is_, now.segment if scheme == FIXED else scheme),
+                customer_id=customer_id,
+                changed_at=changed_at,
+                scheme=scheme,
+                tier=is_,
+                previous_tier=was,
+                segment=now.segment,
+                previous_segment=previous_segment,
+                r=now.r,
+                f=now.f,
+                m=now.m,
+                thresholds_day=self._thresholds_day,
+                reason=reason,
             )
+        )

@@ -276,7 +276,9 @@ class CustomerWork:
             at = profile if grid_ms == profile.as_of_ms else self.profile(resident, grid_ms)
             memory.grid_ms = grid_ms
             before = len(self.scorer.matured)
-            self.quality.look(at, memory, grid_ms, out)
+            suspect = memory.suspect
+            if (reason := self.quality.look(at, memory, grid_ms, out)) is not None:
+                self.census.suspected(at, suspect, reason, out)
             self.scorer.visit(at, memory, grid_ms)
             if memory.suspect:
                 del self.scorer.matured[before:]

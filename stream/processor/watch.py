@@ -8,7 +8,7 @@ from stream.config import Settings
 from stream.events.instants import DAY_MS
 from stream.outcome import Outcome
 from stream.quality.means import Means, Sums, add, imputed, own
-from stream.quality.suspicion import Usual, suspicion
+from stream.quality.suspicion import Usual, in_words, suspicion
 from stream.state.memory import Memory
 from stream.state.profile import Profile
 
@@ -24,14 +24,18 @@ class Watch:
         self.sums: Sums = {}
         """Not contributed yet."""
 
-    def look(self, profile: Profile, memory: Memory, at_ms: int, out: Outcome) -> None:
-        """One visit: judges a customer, and counts the figures of who is none."""
+    def look(self, profile: Profile, memory: Memory, at_ms: int, out: Outcome) -> str | None:
+        """One visit: judges a customer, and counts the figures of who is no suspect. Returns what is to be told of a customer who has
+        become one or is one no longer, in words; mostly ``None``."""
+        told = None
         reason = suspicion(profile.customer, at_ms, at_ms // DAY_MS, self.usual) if self._is_on else ""
         if reason != memory.suspect:
             out.telemetry.suspects[reason or "cleared",] += 1
             memory.suspect = reason
+            told = in_words(reason, profile.customer, profile.day, self.usual)
         if self._has_means and not memory.suspect:
             add(self.sums, profile.tier, own(profile))
+        return told
 
     def stand_ins(self, profile: Profile) -> Mapping[str, float]:
         """Means of the tier for what the customer lacks."""

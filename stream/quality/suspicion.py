@@ -82,6 +82,23 @@ def suspicion(customer: Customer, at_ms: int, day: int, known: Usual) -> str:
     return ""
 
 
+def in_words(reason: str, customer: Customer, day: int, known: Usual) -> str:
+    """What was met, as a person would say it; of nothing, that it is over.
+
+    >>> in_words("pace", Customer(), 0, Usual()), in_words("", Customer(), 0, Usual())
+    ('64 messages within a minute', 'nothing is met any more')
+    """
+    book = customer.orders
+    if reason == "orders":
+        return f"{book.year(day).frequency} orders in 365 days, and {known.most_orders} are abnormal"
+    if reason == "returns":
+        back = book.refunds_since(day - YEAR_DAYS + 1)
+        return f"{back} of {len(book.rows) // ROW} orders sent back or cancelled"
+    if reason == "clockwork":
+        return f"{RUN} messages at regular intervals"
+    return f"{RUN} messages within a minute" if reason == "pace" else "nothing is met any more"
+
+
 def _is_clockwork(times: Sequence[int]) -> bool:
     if len(times) < RUN:
         return False

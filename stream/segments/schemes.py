@@ -21,6 +21,10 @@ CLUSTER: Final = "cluster"
 CLUSTERS: Final = ("", *[f"cluster_{number}" for number in range(1, 7)])
 """Groups of customers who are alike; what sets each apart is learnt, and told with it."""
 
+SUSPECT: Final = "suspect"
+UNSUSPECTED: Final = "none"
+"""Told as a scheme of its own, of which the record keeps the reason instead of a number: hardly anybody is one."""
+
 CORE: Final = "core"
 OTHER: Final = "other"
 CORE_CLASSES: Final = ("", OTHER, CORE)

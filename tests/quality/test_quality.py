@@ -138,9 +138,15 @@ def test_a_suspect_who_behaves_again_is_none() -> None:
     for week in range(12):
         shop.send("Order Completed", "ann", START + (1 + 7 * week) * DAY_MS, order_id=f"o{week}", revenue=9)
     shop.wait_until(START + 120 * DAY_MS)
-    told = [reason for out in shop.outcomes for (reason,) in out.telemetry.suspects]
+    counted = [reason for out in shop.outcomes for (reason,) in out.telemetry.suspects]
+    told = [row for row in shop.take() if row["stream"] == "tiers" and row["scheme"] == "suspect"]
 
-    assert told == ["pace", "cleared"]
+    assert counted == ["pace", "cleared"]
+    assert [(row["previous_tier"], row["tier"], row["reason"]) for row in told] == [
+        ("none", "pace", "64 messages within a minute"),
+        ("pace", "none", "nothing is met any more"),
+    ]
+    assert len({row["change_id"] for row in told}) == 2
     assert shop.customer("ann")["suspect"] is None
 
 
