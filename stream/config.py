@@ -24,7 +24,12 @@ TIER_CHANNELS = r"([a-z_]+)=([a-z]+(?:>[a-z]+)*)"
 """A tier and the channels that it is best reached by, the best one first; such as high=push>app."""
 CHANNEL_COST = r"([a-z]+)=([0-9]{1,9})"
 """A channel and what one message on it costs, in minor units; such as sms=7."""
-_TIERS = ("prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed")
+TIERS_OF_ALL = (
+    *("prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed"),
+    *("high_value", "potential", "maintenance", "standard"),
+    *("active_loyal", "passive_loyal", "bargain_chaser", "drop_out", "forming"),
+)
+"""Words for the tier that counts, of all schemes that can be the primary one."""
 _SCHEMES = ("share", "value", "loyalty", "lifecycle", "cluster", "core")
 _CHANNELS = frozenset(("email", "sms", "push", "app", "wechat", "call"))
 
@@ -140,7 +145,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "share,value,loyalty,lifecycle,cluster,core"
     tier_scheme: Annotated[
-        Literal["fixed", "share"], Help("the scheme whose tiers rules, budgets and channels go by")
+        Literal["fixed", "share", "value", "loyalty"],
+        Help("the scheme whose classes are the tiers that rules, budgets and channels go by"),
     ] = "fixed"
     tier_weights: Annotated[
         str, Help("what recency, frequency, money and NPS weigh in the tiers by population share")
@@ -211,7 +217,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quiet_channels: Annotated[str, Help("channels that ring, so that quiet hours matter")] = "sms,push,app,wechat,call"
     tier_channels: Annotated[
         str, Help("where a rule names several channels: what each tier is best reached by, the best one first")
-    ] = "high=push>app>wechat,low=sms>wechat,lost=sms>wechat,churn_risk=sms>wechat,lapsed=sms>wechat"
+    ] = (
+        "high=push>app>wechat,low=sms>wechat,lost=sms>wechat,churn_risk=sms>wechat,lapsed=sms>wechat,"
+        "high_value=push>app>wechat,maintenance=sms>wechat,active_loyal=push>app>wechat,drop_out=sms>wechat"
+    )
     channel_costs: Annotated[
         str,
         Help("what one message costs by channel, besides the rule's own `cost_minor`, minor units: `sms=7,call=150`"),
@@ -474,7 +483,7 @@ def _wrong_tier_channels(word: str) -> list[str]:
     match = re.fullmatch(TIER_CHANNELS, word)
     if match is None:
         return [f"tier_channels: {word!r} is not of the form high=push>app"]
-    tiers = [] if match[1] in _TIERS else [match[1]]
-    return [f"tier_channels: there is no tier {name!r}, only {', '.join(_TIERS)}" for name in tiers] + [
+    tiers = [] if match[1] in TIERS_OF_ALL else [match[1]]
+    return [f"tier_channels: there is no tier {name!r}, only {', '.join(TIERS_OF_ALL)}" for name in tiers] + [
         f"tier_channels: there is no channel {name!r}" for name in match[2].split(">") if name not in _CHANNELS
     ]

@@ -11,8 +11,8 @@ from stream.config import CAP, DAY_MS, QUIET_HOURS, TIER_CHANNELS, Settings
 from stream.rules.rule import RuleSet
 from stream.zones import zone
 
-SHARED_TIERS = frozenset(("high", "medium"))
-"""The tiers that a share of the budget is reserved for (E8)."""
+SHARED_TIERS = frozenset(("high", "medium", "high_value", "potential", "active_loyal", "passive_loyal"))
+"""The tiers that a share of the budget is reserved for (E8): high and medium, and what they are in the other schemes."""
 _UNITS_MS = {"h": 3_600_000, "d": DAY_MS}
 
 

@@ -15,7 +15,7 @@ from stream.processor.ranks import Ranks
 from stream.segments.lifecycle import stage_of
 from stream.segments.named import PROSPECTS, segment_of
 from stream.segments.population import Histograms, Thresholds
-from stream.segments.schemes import CORE, FIXED, RANKED, SHARE, SUSPECT, UNSUSPECTED, changes, class_in
+from stream.segments.schemes import CORE, FIXED, RANKED, SHARE, SUSPECT, UNSUSPECTED, changes, class_in, tier_in
 from stream.segments.shares import SHARE_TIERS
 from stream.segments.tiers import HIGH_MONETARY, PROSPECT, missing, tier_of, why
 from stream.state.memory import Population
@@ -36,7 +36,8 @@ class Census:
         self.currency = settings.currency
         self._major = 10 ** EXPONENT_OF.get(settings.currency, 2)
         self.assessor = Assessor(settings, self.ranks)
-        self._by_share = settings.tier_scheme == SHARE
+        self._primary_scheme = settings.tier_scheme
+        self._has_fixed_tiers = settings.tier_scheme == FIXED
 
     def follow(self, thresholds: Thresholds | None) -> None:
         """Judges by other thresholds from now on."""
@@ -81,7 +82,7 @@ class Census:
         if ranks.is_on:
             cell = ranks.cell(day - recency, frequency, monetary_minor, last_nps)
             classes = ranks.classes(cell, classes, customer_hash, min(recency, silent_days), bought=True)
-            if self._by_share:
+            if not self._has_fixed_tiers:
                 primary = self._primary(tier, classes)
         if self.thresholds is None:
             return Standing(primary, "", 0, 0, 0, tier, cell, classes)
@@ -113,6 +114,10 @@ class Census:
             "lifecycle": profile.lifecycle,
             "core": class_in(CORE, standing.classes) or None,
         }
+
+    def reviewed(self, standing: Standing, classes: int) -> Standing:
+        """A customer's standing after a review that has found other classes."""
+        return standing._replace(tier=self._primary(standing.fixed, classes), classes=classes)
 
     def tier_of(self, counted: Population) -> str:
         """The tier in force of a customer as last counted."""
@@ -180,8 +185,8 @@ class Census:
         return figures if profile is None else self.assessor.why(scheme, profile, figures)
 
     def _primary(self, fixed: str, classes: int) -> str:
-        """The tier that counts: before anybody is ranked, the fixed one."""
-        return (class_in(SHARE, classes) if self._by_share else "") or fixed
+        """The tier that counts."""
+        return fixed if self._has_fixed_tiers else tier_in(self._primary_scheme, fixed, classes)
 
     def _tell(
         self,

@@ -230,8 +230,11 @@ class CustomerWork:
         if is_visit or is_review:
             standing = profile.standing
             classes = self.census.assessor.reviewed(profile, memory.reviewed_ms, is_visit=is_visit)
+            reviewed = self.census.reviewed(standing, classes)
+            if reviewed.tier != standing.tier:
+                profile.standing = standing._replace(tier=reviewed.tier)  # what is decided now goes by it
             memory.reviewed_ms = now_ms
-            self._count(profile, out, standing._replace(classes=classes))
+            self._count(profile, out, reviewed)
             self._alert(case, out)
             review_ms = self.deadlines.review_ms(purchases, memory, customer_hash)
         timers, timer_ms, cart_ms = self.deadlines.schedule.due(profile, memory, customer_hash, now_ms, decided_ms)

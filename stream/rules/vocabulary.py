@@ -367,8 +367,8 @@ _ROWS: Final = (
         "customer.tier",
         "string",
         "",
-        "loyalty tier, in the scheme of the setting `tier_scheme`; `churn_risk` and `lapsed` are of `share` alone, `lost` of `fixed`",
-        among=(*TIERS, CHURN_RISK, LAPSED),
+        "tier, in the scheme of the setting `tier_scheme`, which says what words there are: docs/segments.md",
+        among=(*TIERS, CHURN_RISK, LAPSED, *VALUE_GROUPS[1:], *LOYALTY_KINDS[1:]),
     ),
     _v(
         "customer.fixed_tier",

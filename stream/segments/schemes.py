@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import Final
 
 from stream.segments.lifecycle import STAGES
-from stream.segments.loyalty import LOYALTY_KINDS
-from stream.segments.shares import SHARE_TIERS
-from stream.segments.value import VALUE_GROUPS
+from stream.segments.loyalty import FORMING, LOYALTY_KINDS
+from stream.segments.shares import LAPSED, SHARE_TIERS
+from stream.segments.tiers import LOST, PROSPECT
+from stream.segments.value import STANDARD, VALUE_GROUPS
 
 SHARE: Final = "share"
 FIXED: Final = "fixed"
@@ -42,6 +43,10 @@ SCHEMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Scheme → its classes by number; 0 stands for none yet. Stored by their places: never renumber, at most 8 classes each."""
 
+PRIMARY: Final[Mapping[str, str]] = MappingProxyType({SHARE: "", VALUE: STANDARD, LOYALTY: FORMING})
+"""Schemes besides the fixed one whose classes can be the tier that counts → what a buyer is before the first review; of shares, the
+tier by fixed thresholds."""
+
 RANKED: Final = 0b111
 """Bits of the share tier that the rank alone asks for: what keeps it from flapping. The schemes' own bits follow, in their order."""
 _BITS: Final = 3
@@ -60,6 +65,20 @@ def class_in(scheme: str, classes: int) -> str:
     'high'
     """
     return SCHEMES[scheme][classes >> _SHIFTS[scheme] & RANKED]
+
+
+def tier_in(scheme: str, fixed: str, classes: int) -> str:
+    """The tier that counts where a scheme is the primary one, of a customer whose tier by fixed thresholds is ``fixed``.
+
+    >>> [tier_in(LOYALTY, fixed, 0) for fixed in ("prospect", "low", "lost")], tier_in(SHARE, "low", 0)
+    (['prospect', 'forming', 'lapsed'], 'low')
+    """
+    found = PRIMARY.get(scheme) is not None and class_in(scheme, classes)
+    if found:
+        return found
+    if not PRIMARY.get(scheme) or fixed == PROSPECT:
+        return fixed
+    return LAPSED if fixed == LOST else PRIMARY[scheme]
 
 
 def with_class(classes: int, scheme: str, number: int) -> int:

@@ -7,12 +7,14 @@ from typing import Final, NamedTuple
 
 from stream.segments.named import SEGMENTS
 from stream.segments.personas import TAGS
-from stream.segments.schemes import FIXED, SCHEMES, SHARE, class_in
+from stream.segments.schemes import FIXED, LOYALTY, SCHEMES, SHARE, VALUE, class_in
 from stream.segments.tiers import TIERS
 
 _OF_SCHEMES: Final = {FIXED: TIERS, **{scheme: tuple(filter(None, names)) for scheme, names in SCHEMES.items()}}
 ASKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
-    "tier": tuple(dict.fromkeys((*reversed(TIERS), *reversed(_OF_SCHEMES[SHARE])))),
+    "tier": tuple(
+        dict.fromkeys((*reversed(TIERS), *reversed(_OF_SCHEMES[SHARE]), *_OF_SCHEMES[VALUE], *_OF_SCHEMES[LOYALTY]))
+    ),
     "segment": SEGMENTS,
     **_OF_SCHEMES,
     "tag": TAGS,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.actions.decision import Verdict
-from stream.config import make_settings
+from stream.config import TIERS_OF_ALL, make_settings
 from stream.decisions.story import decode, story
 from stream.errors import ConfigurationError
 from stream.events.instants import parse_ms
@@ -260,7 +260,7 @@ def test_a_shop_that_names_what_is_not_there_is_told() -> None:
 
     assert (
         "tier_channels: 'high:push' is not of the form high=push>app",
-        "tier_channels: there is no tier 'gold', only prospect, lost, low, medium, high, churn_risk, lapsed",
+        f"tier_channels: there is no tier 'gold', only {', '.join(TIERS_OF_ALL)}",
         "tier_channels: there is no channel 'pigeon'",
         "channel_costs: 'sms=7.5' is not of the form sms=7, in minor units",
         "channel_costs: there is no channel 'pigeon'",

@@ -80,6 +80,22 @@ def test_the_primary_scheme_is_what_rules_go_by() -> None:
     assert {"fixed", "share"} <= {change["scheme"] for change in told}
 
 
+@pytest.mark.parametrize(("scheme", "first"), [("value", "standard"), ("loyalty", "forming")])
+def test_value_and_loyalty_can_be_the_primary_scheme(scheme: str, first: str) -> None:
+    """The tier is then the class that was last told; before that, what every new buyer is."""
+    shop, told = lived(tier_scheme=scheme, high_value_spend=100.0)
+    latest = {change["customer_id"]: change["tier"] for change in told if change["scheme"] == scheme}
+    tiers = {customer: shop.customer(customer)["tier"] for customer in latest}
+    shop.send("Order Completed", "new", shop.partition.now_ms, order_id="first", revenue=20.0)
+
+    assert latest == tiers
+    assert len(set(tiers.values())) > 1
+    assert first == shop.customer("new")["tier"]
+    assert {"fixed", scheme} <= {change["scheme"] for change in told}
+    found = next(shop.partition.find({"tier": tiers["c19"], scheme: tiers["c19"]}, "", shop.partition.now_ms))
+    assert found is not None
+
+
 def test_what_is_switched_off_is_not_there() -> None:
     """Without the scheme nobody is ranked, nothing is told of it, and it can't be the primary one."""
     shop, told = lived(schemes="")
