@@ -244,4 +244,5 @@ class Player:
             for each in twins.versions:
                 each.engine.associations = associations
             twins.scorer.follow(epoch.model)
+            twins.scorer.group(epoch.clusters)
         twins.versions[version].engine.follow(epoch.weights, epoch.stopped)

@@ -118,6 +118,7 @@ class Twins:
         self.valuing = self.census.assessor.valuing
         self.hearing = Hearing(settings.sentiment_texts_per_day)
         self.census.assessor.churn_of = self._churn_of
+        self.census.assessor.cluster_of = self.scorer.cluster_of
         self.baskets = Baskets(settings.product_orders_per_day)
         self.versions = [_Version(settings, each, recorder) for each, recorder in zip(rules, recorders, strict=True)]
         self._deadlines = self.versions[0].deadlines  # reviews and snapshots are the same in all
@@ -233,6 +234,8 @@ class Twins:
             mine.__dict__.update(profile.__dict__)
             mine.__dict__.pop("views_of_product", None)  # whatever the other version has asked about
             mine.customer = own.customer
+            # What a customer is in the population is known of the facts alone, and hangs on what it was before.
+            mine.__dict__["_judge"] = lambda _, of_facts=profile: of_facts.standing
             profile = mine
         return Case(profile, profile.as_of_ms, self.scorer.score)
 
@@ -279,7 +282,10 @@ class Twins:
         if is_visit or deadlines.review_ms(purchases, memory, life.hash) <= now_ms:
             classes = self.census.assessor.reviewed(profile, memory.reviewed_ms, is_visit=is_visit)
             memory.reviewed_ms = now_ms
-            self._count(profile, profile.standing._replace(classes=classes))
+            reviewed = self.census.reviewed(profile.standing, classes)
+            if reviewed.tier != profile.tier:
+                profile.standing = profile.standing._replace(tier=reviewed.tier)
+            self._count(profile, reviewed)
             crossed = not self._is_settled(profile, memory) and self.scorer.crosses(profile, memory, self._cycle_days)
         life.due_ms = min(grid_ms, deadlines.review_ms(purchases, memory, life.hash))
         return crossed

@@ -17,6 +17,7 @@ from stream.events.instants import DAY_MS, parse_ms, to_text
 from stream.rules.loader import load_rules
 from stream.simulate import Shop, broken
 from stream.testing import message
+from tests.kpis.test_kpis import HORIZON, life
 
 SHIPPED = Path(load_rules.__code__.co_filename).parent / "library"
 MORE = {
@@ -135,6 +136,36 @@ def test_both_at_once_is_each_on_its_own(tmp_path: Path, seed: int) -> None:
         assert (figures, differences) == compared(tmp_path, apart, (old, new), file)
         assert (figures, differences) == compared(tmp_path, settings, (old, new), file, room_bytes=20_000)
         assert len(differences.splitlines()) > 10
+
+
+def test_classes_and_clusters_are_those_of_a_run_on_its_own(tmp_path: Path) -> None:
+    """Rules that ask for the primary tier, another scheme's, a cluster or a tag decide the same in a backtest; here the second
+    version's, which keeps a memory of its own."""
+    asked = {
+        "tier": 'customer.tier in ["passive_loyal", "drop_out"]',
+        "share": 'customer.share_tier in ["high", "low"]',
+        "cluster": 'customer.cluster in ["cluster_1", "cluster_4"]',
+        "tag": '"regular" in customer.personas',
+        "silent": 'event.channel == "never"',
+    }
+    for name, condition in asked.items():
+        folder = tmp_path / ("silent" if name == "silent" else "asking")
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.yaml").write_text(
+            f"id: {name}\nversion: 1\ndescription: Asks.\nwhen: {{event: [purchase, reviewed, nps, csat, outcome, identified]}}\nif: '{condition}'\n"
+            f"then: {{action: care, channel: none, template: {name}}}\nexpires_after: 1d\ncap: false\n"
+        )
+    file = tmp_path / "events"
+    file.write_bytes(b"\n".join(map(orjson.dumps, life(5, days=60))))
+    settings = Settings(churn_horizon_days=HORIZON, tier_scheme="loyalty")
+    apart = msgspec.structs.replace(settings, breaker_actions_per_minute=10**9)
+    folders = str(tmp_path / "silent"), str(tmp_path / "asking")
+    figures, differences = compared(tmp_path, settings, folders, file)
+
+    assert (figures, differences) == compared(tmp_path, apart, folders, file)
+    assert {"tier", "share", "cluster", "tag"} == {name for name in asked if f'"{name}"'.encode() in differences} - {
+        "silent"
+    }
 
 
 def test_what_an_order_makes_overdue_is_looked_at_in_its_own_version(tmp_path: Path) -> None:
