@@ -98,9 +98,7 @@ def _switch(
         known = found.switched.test_customers
         unknown = [name for name in customers if remove and name not in known]
         if unknown:
-            raise CommandError(
-                [f"no test customer is called {name}; there are: {_all(known)}" for name in unknown]
-            )
+            raise CommandError([f"no test customer is called {name}; there are: {_all(known)}" for name in unknown])
         return rehearsed(found.switched, customers, remove=remove, by=by, note=note, at_ms=now_ms())
 
     click.echo("\n".join(told(asked(settings, publish(settings, make)))))

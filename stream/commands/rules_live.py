@@ -79,9 +79,7 @@ def publish(folder: str, by: str, note: str, expect: int | None, broker: str | N
     def make(found: Published) -> RulesVersion:
         live = 0 if found.current is None else found.current.number
         if expect is not None and live != expect:
-            raise CommandError(
-                [f"version {live} of the rules is live, not {expect}: somebody else has published"]
-            )
+            raise CommandError([f"version {live} of the rules is live, not {expect}: somebody else has published"])
         return pub.next_version(found, own, files, by=by, at_ms=now_ms(), note=note)
 
     click.echo(_told(asked(settings, publish_record(settings, make))))
