@@ -31,7 +31,7 @@ class Reason(StrEnum):
     NOT_ARMED = "not_armed"
     """Above the threshold, but never yet below it since the first score or since the last alert."""
     RECENT_PURCHASE = "recent_purchase"
-    """Bought within ``churn_quiet_days``."""
+    """Ordered within ``churn_quiet_days``."""
     SILENCE_TOO_SHORT = "silence_too_short"
     """Less than `SILENCE_SHARE` of the customer's own usual gap, or of the population's for one-time buyers."""
 
@@ -74,10 +74,11 @@ def decide(
         return _BELOW_THRESHOLD
     if not armed:
         return _NOT_ARMED
-    if profile.recency_days < settings.churn_quiet_days:
+    silent_days = profile.order_recency_days
+    if silent_days < settings.churn_quiet_days:
         return _RECENT_PURCHASE
     usual_days = profile.cycle_days or population_cycle_days or float(settings.churn_horizon_days)
-    if profile.recency_days < SILENCE_SHARE * usual_days:
+    if silent_days < SILENCE_SHARE * usual_days:
         return _SILENCE_TOO_SHORT
     return _ALERT
 

@@ -78,7 +78,7 @@ def ranks_worse(scores: Sequence[float], outcomes: Sequence[bool], ago: int) -> 
     >>> high, low = [0.9, 0.1] * 200, [True, False] * 200
     >>> ranks_worse(high + high, low + [False, True] * 200, 400)
     True
-    >>> ranks_worse(high + high, low + [True, False, True, True] * 100, 400)
+    >>> ranks_worse(high + [0.9, 0.9, 0.9, 0.1] * 100, low + [True, True, True, False] * 100, 400)
     False
     """
     told: NDArray[np.float64] = np.asarray(scores, dtype=np.float64)

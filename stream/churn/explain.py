@@ -72,6 +72,9 @@ Fact = tuple[float, str]
 
 
 def _silence(profile: Profile, horizon_days: int) -> Fact:
+    days = profile.order_recency_days
+    if days < profile.recency_days:
+        return float(days), f"last order {_days(days)} ago, which was not kept"
     usual = f" (usual gap {_days(profile.cycle_days)})" if profile.gaps else ""
     return float(profile.recency_days), f"no purchase for {_days(profile.recency_days)}{usual}"
 

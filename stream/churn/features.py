@@ -15,7 +15,6 @@ from math import exp, expm1, log, log1p
 import msgspec
 
 from stream.events.instants import DAY_MS
-from stream.state.figures import LONG_DAYS, SHORT_DAYS
 from stream.state.profile import NEVER_DAYS, Profile
 from stream.state.purchases import Purchases
 
@@ -137,10 +136,10 @@ _FAINT = 0.01
 def vector(profile: Profile, horizon_days: int) -> tuple[float, ...]:
     """The figures of `FEATURES` for a customer who has bought, as of the profile's instant.
 
-    ``horizon_days`` is the span that is predicted; the anniversary, ``due`` and ``faded`` look at it. Of somebody who has given
-    everything back, or whose orders were worth nothing, it is what these orders tell.
+    ``horizon_days`` is the span that is predicted; the anniversary, ``due`` and ``faded`` look at it. Orders are those that were
+    placed, whatever became of them.
     """
-    purchases, today = profile.purchases, profile.day
+    purchases, today = profile.placed, profile.day
     customer = profile.customer
     person, messages = customer.person, customer.messages
     known: _Bought | None = purchases.memo
@@ -175,16 +174,12 @@ _Bought = tuple[int, int, tuple[float, ...], float, int, float]
 
 def _of_purchases(profile: Profile, horizon_days: int) -> _Bought:
     """What depends on nothing but orders and the UTC day; most of the vector, and the same for a whole day."""
-    purchases, today = profile.purchases, profile.day
+    purchases, today = profile.placed, profile.day
     light_60d, light_180d = purchases.momentum(today)
     year_ago = today - _YEAR_DAYS
     last_ms, first_ms = purchases.last_ms, purchases.first_ms
     lifetime = purchases.lifetime
     orders, minor = lifetime.frequency or 1, lifetime.monetary_minor
-    if last_ms is None and (placed := profile.customer.orders.placed()) is not None:
-        first_ms, last_ms, minor = placed
-        ago_days = max(0, today - last_ms // DAY_MS)
-        light_60d, light_180d = 0.5 ** (ago_days / SHORT_DAYS), 0.5 ** (ago_days / LONG_DAYS)
     recency_days = NEVER_DAYS if last_ms is None else max(0, today - last_ms // DAY_MS)
     tenure_days = 0 if first_ms is None else max(0, today - first_ms // DAY_MS)
     bounded_days = min(_ANCIENT_DAYS, recency_days)
@@ -207,7 +202,7 @@ def _of_purchases(profile: Profile, horizon_days: int) -> _Bought:
         log1p(minor / orders) if minor > 0 else 0.0,
         float(min(3, purchases.days_between(year_ago, year_ago + horizon_days))),
     )
-    returns = log1p(profile.refunds_365d) if purchases.any_marked else 0.0
+    returns = log1p(profile.refunds_365d) if profile.purchases.any_marked else 0.0
     return today, horizon_days, bought, silence, purchases.recent_days(today), returns
 
 
@@ -231,7 +226,7 @@ def _faded(gaps: int, recency_days: int, tenure_days: int, horizon_days: int) ->
     weight of it is learnt, so that it needn't be fitted.
 
     >>> [round(_faded(gaps, 100, 300, 90), 2) for gaps in (0, 1, 10)]
-    [0.2, 0.31, 2.35]
+    [0.2, 0.32, 2.37]
     """
     if not gaps:
         return log1p(_LEAVING_ODDS)

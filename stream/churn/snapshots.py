@@ -94,8 +94,8 @@ def mature(
 ) -> Example | None:
     """The labelled example, once `matures_ms` is reached; ``None`` for a snapshot with another version's features.
 
-    ``purchase_days`` are the UTC days (ascending) on which the customer bought, as far as remembered. A purchase that
-    was cancelled meanwhile is none. With ``cycles`` the label is about the customer's own horizon; it is known then, but released
+    ``purchase_days`` are the UTC days (ascending) on which the customer placed an order, as far as remembered, whatever became of
+    it: who orders and gives back hasn't left. With ``cycles`` the label is about the customer's own horizon; it is known then, but released
     with the others, for the same reason.
     """
     if snapshot.layout != LAYOUT:

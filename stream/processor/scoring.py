@@ -103,7 +103,7 @@ class Scorer:
             if is_open(encoded, self._horizon_days, now_ms):
                 waiting.append(encoded)
                 continue
-            who, bought_on = profile.customer_id, profile.purchase_days
+            who, bought_on = profile.customer_id, profile.placed.days
             place = profile.region, profile.buys_on
             example = mature(decode(encoded), who, bought_on, self._horizon_days, *place, self._cycles)
             if example is not None:

@@ -176,7 +176,7 @@ def score_view(work: CustomerWork, resident: Resident, as_of_ms: int) -> dict[st
     Orders that were given back, or were worth nothing, are orders here: whoever measures the model knows these customers.
     """
     profile = work.profile(resident, as_of_ms)
-    if not profile.bought and resident.customer.orders.placed() is None:
+    if profile.placed.last_ms is None:
         return None
     ref = work.scorer.raw_score(profile)
     return {

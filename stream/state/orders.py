@@ -273,19 +273,22 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         newest: tuple[int, int] = _row(self.rows, len(self.rows) - ROW) if self.rows else (0, 0)
         return newest
 
-    def placed(self) -> tuple[int, int, int] | None:
-        """Instants of the first and the last remembered order that was placed, whatever became of it, and what the last one was worth
-        then, in minor units; ``None`` without one.
-
-        Goes through all of them; for who has no order that counts.
-        """
-        starts = range(0, len(self.sends), ID)
-        placed = [at // ID for at in starts if self.sends[at : at + ID] != UNSENT]
-        if not placed:
-            return None
-        last = placed[-1]
-        mark = (self.marks or {}).get(self.keys[last * ID : last * ID + ID])
-        return self._time_ms(placed[0]), self._time_ms(last), max(0, mark.amount_minor) if mark else 0
+    def as_placed(self) -> OrderBook:
+        """The book with every order that was placed, whatever became of it: given back, cancelled or worth nothing. Itself where nothing
+        of that kind is remembered."""
+        counted = self.figures.frequency - (0 if self.gone is None else self.gone.frequency)
+        if counted == len(self.rows) // ROW:
+            return self
+        marks, rows = self.marks or {}, []
+        for at, (time_ms, net_minor) in enumerate(_unpacked(self.rows)):
+            key = self.keys[at * ID : at * ID + ID]
+            if not net_minor and self.sends[at * ID : at * ID + ID] != UNSENT:
+                mark = marks.get(key)
+                net_minor = max(1, 0 if mark is None else mark.amount_minor)
+            rows.append(_pack_row(time_ms, net_minor))
+        book = OrderBook(self.keys, self.sends, b"".join(rows), None, self.gone, notes=self.notes)
+        book._count()
+        return book
 
     def lifetime(self) -> Window:
         """All orders that count, ever."""

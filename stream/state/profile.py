@@ -273,6 +273,19 @@ class Profile(Traits, Interests, Opinions):
         return whole.until(self.day)
 
     @lazy
+    def placed(self) -> Purchases:
+        """As `purchases`, of all orders that were placed, whatever became of them: who orders and gives back hasn't left."""
+        book = self.customer.orders
+        as_placed = book.as_placed()
+        return self.purchases if as_placed is book else Purchases(as_placed).until(self.day)
+
+    @property
+    def order_recency_days(self) -> int:
+        """UTC days since the last of these; `NEVER_DAYS` without one."""
+        last_ms = self.placed.last_ms
+        return NEVER_DAYS if last_ms is None else max(0, self.day - last_ms // DAY_MS)
+
+    @lazy
     def _last_7d(self) -> Window:
         return self.customer.orders.window(self.day, 7)
 

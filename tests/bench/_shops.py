@@ -60,6 +60,17 @@ def _leaving(draw: Draw, came: int) -> Iterator[float]:
         day += draw.exponential(wait)
 
 
+def _fashion(draw: Draw, came: int) -> Iterator[float]:
+    """Half of them once, the others at random, each at a rate of their own, until they leave at random."""
+    once, wait, leaves = draw.random() < 0.5, 1 / max(1e-5, draw.gamma(1.2, 1 / 90)), came + draw.exponential(400)
+    day = float(came)
+    while day <= leaves:
+        yield day
+        if once:
+            return
+        day += draw.exponential(wait)
+
+
 SHOPS: dict[str, tuple[Life, int, int, int, tuple[int, ...]]] = {
     "weekly grocery": (_grocery, 1_000, 300, 90, (200, 290, 380)),
     "subscription": (_subscription, 1_500, 330, 30, (180, 270)),
@@ -67,8 +78,12 @@ SHOPS: dict[str, tuple[Life, int, int, int, tuple[int, ...]]] = {
     "customers who leave": (_leaving, 2_000, 250, 90, (200, 290, 380)),
     "young": (_leaving, 2_000, 120, 90, (100, 150)),
     "small": (_leaving, 300, 240, 90, (200, 290)),
+    "fashion": (_fashion, 3_000, 430, 90, (250, 340)),
 }
 """Name → law, customers, days over which they come, horizon in days, days of the cut-offs after the opening."""
+
+RETURNED = {"fashion": 0.2}
+"""Shop → share of orders that are given back whole, some days after."""
 
 
 def day_text(day: int) -> str:
@@ -77,7 +92,7 @@ def day_text(day: int) -> str:
 
 
 def events(name: str) -> list[dict[str, Any]]:
-    """The orders of a shop, until the last label is known, as Segment ``Order Completed`` messages."""
+    """The orders of a shop, until the last label is known, as Segment ``Order Completed`` messages, and what is given back of them."""
     life, customers, over_days, horizon_days, cut_offs = SHOPS[name]
     end = max(cut_offs) + horizon_days
     found = []
@@ -99,4 +114,16 @@ def events(name: str) -> list[dict[str, Any]]:
                     "properties": {"order_id": identity, "revenue": worth, "currency": "USD"},
                 }
             )
+            if name in RETURNED and draw.random() < RETURNED[name]:
+                back_ms = int((OPENED + day + draw.integers(4, 20)) * DAY_MS)
+                found.append(
+                    {
+                        "type": "track",
+                        "event": "Order Refunded",
+                        "messageId": f"{identity}-back",
+                        "userId": f"c{number}",
+                        "timestamp": to_text(back_ms),
+                        "properties": {"order_id": identity},
+                    }
+                )
     return sorted(found, key=lambda event: (event["timestamp"], event["messageId"]))

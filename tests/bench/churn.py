@@ -106,6 +106,8 @@ def measured(shop: Shop, lead_days: dict[str, float]) -> dict[str, dict[str, Any
     events = list(shop.events())
     orders: Orders = {}
     for event in events:
+        if event["event"] != "Order Completed":
+            continue  # whoever gives back has ordered
         day = day_of(parse_ms(event["timestamp"]))
         orders.setdefault(event["userId"], []).append((day, event["properties"]["revenue"]))
     scored = scores_by_replay(events, shop, lead_days)

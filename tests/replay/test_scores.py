@@ -107,3 +107,35 @@ def test_neither_order_nor_repeats_nor_files_change_a_score(tmp_path: Path) -> N
     assert straight == scores(tmp_path / "b", spread, [20, DAYS], churn_horizon_days=9)
     assert {row["customer_id"] for row in straight if row["as_of"] == to_text((START + DAYS) * DAY_MS)} == BUYERS
     assert len({row["churn_probability"] for row in straight}) > len(BUYERS)
+
+
+def test_whoever_gives_back_is_like_whoever_keeps_but_for_the_returns(tmp_path: Path) -> None:
+    """Two customers order on the same days; one gives everything back."""
+    days = (1, 4, 8, 15, 16, 30)
+    twins = [order(who, day, day) for who in ("keeps", "gives back") for day in days]
+    back = [refund("gives back", day + 0.5, day) for day in days]
+    rows = {row["customer_id"]: row["features"] for row in scores(tmp_path, [twins + back], [DAYS])}
+
+    assert {"returns"} == {name for name, value in rows["keeps"].items() if value != rows["gives back"][name]}
+
+
+def test_labels_count_orders_that_were_placed(tmp_path: Path) -> None:
+    """With and without the returns of every order but each customer's first: as many labels of each kind."""
+    placed = [order(f"c{number}", day, day) for number in range(30) for day in range(number % 7, DAYS, 5 + number % 11)]
+    first = {row["userId"]: row["properties"]["order_id"] for row in reversed(placed)}
+    days = {row["properties"]["order_id"]: int(row["properties"]["order_id"].rpartition("-")[2]) for row in placed}
+    back = [
+        refund(row["userId"], days[order_id] + 0.5, days[order_id])
+        for row in placed
+        if (order_id := row["properties"]["order_id"]) != first[row["userId"]]
+    ]
+    learnt = []
+    for name, rows in (("kept", placed), ("back", placed + back)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_bytes(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+        with Replay(make_settings(churn_horizon_days=9), load_rules(), until_ms=(START + DAYS) * DAY_MS) as replay:
+            replay.run([path])
+            learnt.append(replay.summary())
+
+    assert learnt[0]["labels"] == learnt[1]["labels"]
+    assert min(learnt[0]["labels"].values()) > 15
