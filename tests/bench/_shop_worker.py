@@ -16,7 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from stream.adapters.broker.node import free_ports
-from stream.agents.connection import client_options
+from stream.agents.connection import MAX_MESSAGE_BYTES, client_options
 from stream.agents.topics import ensure_topics
 from stream.config import Settings, make_settings
 from stream.events.instants import to_text
@@ -46,7 +46,7 @@ async def give_past(bootstrap: str, settings: Settings, warm: Warm) -> None:
         await ensure_topics(admin, settings)
     changelog = settings.topic_changelog
     await fill(bootstrap, ((changelog, key, value) for key, value in warm.customers.items()))
-    async with AIOKafkaProducer(**client_options(settings)) as producer:
+    async with AIOKafkaProducer(**client_options(settings), max_request_size=MAX_MESSAGE_BYTES) as producer:
         for partition in range(PARTITIONS):
             await producer.send_and_wait(changelog, warm.partition, key=PARTITION_KEY, partition=partition)
         await producer.send_and_wait(settings.topic_epochs, warm.epoch, key=b"epoch", partition=0)

@@ -82,6 +82,8 @@ def shares(lines: Iterable[str], seconds: Mapping[int, float]) -> dict[str, floa
     for line in lines:
         stack, _, count = line.rpartition(" ")
         thread = _THREAD.match(stack)
+        if not count.isdigit():
+            continue  # the process isn't stopped for a sample: now and then one is read while it changes, and is no text
         if thread and int(thread[1]) in found and not _WAITS.search(stack):
             found[int(thread[1])][stage_of(stack)] += int(count)
     spent = dict.fromkeys((name for name, _ in STAGES), 0.0)
