@@ -33,7 +33,8 @@ PAGE = 1_000
 @click.option("--token", help="The worker's token.  [default: setting `web_token`]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def customers(classes: Sequence[str], limit: int, urls: tuple[str, ...], token: str | None, as_json: bool) -> None:
-    """List the customers that are of all the CLASSes named: tier, segment, share, fixed, value, loyalty, lifecycle, tag.
+    """List the customers that are of all the CLASSes named: tier, segment, fixed, share, value, loyalty,
+    lifecycle, cluster, core, tag.
 
     They are of what was last told on the tiers topic. Each worker has the customers of its partitions: give all their addresses.
 

@@ -48,12 +48,13 @@ def drivers(broker: str | None, app_id: str | None, as_json: bool) -> None:
 def shown(found: dict[str, Any]) -> Group:
     """The same for people."""
     head = [f"Learnt from {found['pairs']:,.0f} pairs of a customer and the same one three months later."]
-    if found["error_points"] is not None:
+    if found["abstained"]:
+        head.append(f"The loyalty forecast abstains: {found['abstained']}.")
+    else:
         head.append(
-            f"The loyalty forecast was off by {found['error_points']:.1f} points on average; to say that nothing changes, by "
-            f"{found['error_points_unchanged']:.1f}."
+            f"The loyalty forecast is trusted: it was off by {found['error_points']:.1f} points on average, and to say that nothing changes "
+            f"by {found['error_points_unchanged']:.1f}."
         )
-    head.append(f"It abstains: {found['abstained']}." if found["abstained"] else "It is trusted.")
     if not found["drivers"]:
         return Group(*head)
     table = Table(title="\nWhat goes along with the three months after", title_style="bold", title_justify="left",

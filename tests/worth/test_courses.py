@@ -77,7 +77,7 @@ def test_it_abstains_where_nothing_can_be_foretold() -> None:
     assert "that nothing changes by" in noise.abstained
     page = StringIO()
     Console(file=page, width=160).print(shown(drivers_view(noise, 10_000)))
-    assert "It abstains" in page.getvalue()
+    assert "forecast abstains: " in page.getvalue()
     assert "may be chance" in page.getvalue()
 
 
