@@ -76,7 +76,7 @@ SHOPS: dict[str, tuple[Life, int, int, int, tuple[int, ...]]] = {
     "subscription": (_subscription, 1_500, 330, 30, (180, 270)),
     "yearly gifts": (_gifts, 2_500, 900, 90, (1_000, 1_050)),
     "customers who leave": (_leaving, 2_000, 250, 90, (200, 290, 380)),
-    "young": (_leaving, 2_000, 120, 90, (100, 150)),
+    "young": (_leaving, 2_000, 120, 90, (30, 100, 150)),
     "small": (_leaving, 300, 240, 90, (200, 290)),
     "fashion": (_fashion, 3_000, 430, 90, (250, 340)),
 }

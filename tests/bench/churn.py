@@ -1,7 +1,8 @@
 """Churn quality on real shops against batch baselines, in one run: CDNOW (90 days) and Ta-Feng (a grocery, 30 days).
 
 Ours is what `winback replay --score-at` gives with default settings: an online model that has seen only labels matured
-by the cut-off, once each. ``--shops``: simulated shops of known laws instead. The baselines are fitted in batch at the cut-off minus the horizon and tested at the cut-off.
+by the cut-off, once each. ``--shops``: simulated shops of known laws instead; ``--events FILE``: a shop of yours. The baselines are
+fitted in batch at the cut-off minus the horizon and tested at the cut-off.
 Known: customers with an order of any worth before the cut-off T whom Winback knows as buyers; churned: no order within
 [T, T + horizon). ``ahead_of_best`` is the AUC difference to the best baseline with a 95 % paired bootstrap interval.
 """
@@ -12,7 +13,7 @@ import argparse
 import json as json_module
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,14 +66,28 @@ ROUNDS = 500
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the option."""
+    """Adds the options."""
     parser.add_argument("--shops", action="store_true", help="simulated shops, from weekly grocery to yearly gifts")
+    parser.add_argument(
+        "--events", type=Path, metavar="FILE", help="a shop of yours: its events, a JSON object a line, in order"
+    )
+    parser.add_argument("--horizon-days", type=int, default=90, help="of the shop in --events (90)")
+    parser.add_argument("--currency", default="USD", help="of the shop in --events (USD)")
+    parser.add_argument(
+        "--cut-off", nargs="+", default=(), metavar="DATE", help="days to score at, of the shop in --events"
+    )
 
 
-def main(json: bool, shops: bool) -> None:
+def main(
+    json: bool, shops: bool, events: Path | None, horizon_days: int, currency: str, cut_off: Sequence[str]
+) -> None:
     """Prints the tables, or the same as JSON."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     chosen = SIMULATED if shops else SHOPS
+    if events is not None:
+        if not cut_off:
+            raise SystemExit("--events needs --cut-off: the days to score at, such as 2025-06-01")
+        chosen = {events.stem: Shop(partial(_events_of, events), currency, horizon_days, tuple(cut_off))}
     leads: dict[str, dict[str, float]] = {}
     tables = {name: measured(shop, leads.setdefault(name, {})) for name, shop in chosen.items()}
     if json:
@@ -101,12 +116,17 @@ def main(json: bool, shops: bool) -> None:
         print()
 
 
+def _events_of(path: Path) -> Iterable[dict[str, Any]]:
+    with path.open("rb") as lines:
+        yield from map(orjson.loads, lines)
+
+
 def measured(shop: Shop, lead_days: dict[str, float]) -> dict[str, dict[str, Any]]:
     """All figures of a shop by cut-off; fills in how long before the lapse its alerts came."""
     events = list(shop.events())
     orders: Orders = {}
     for event in events:
-        if event["event"] != "Order Completed":
+        if event.get("event") != "Order Completed":
             continue  # whoever gives back has ordered
         day = day_of(parse_ms(event["timestamp"]))
         orders.setdefault(event["userId"], []).append((day, event["properties"]["revenue"]))
@@ -119,7 +139,7 @@ def measured(shop: Shop, lead_days: dict[str, float]) -> dict[str, dict[str, Any
         ours = np.array([rows[customer] for customer in customers])
         churned = _churned(orders, customers, day, shop.horizon_days)
         found = {name: score(orders, customers, day, shop.horizon_days) for name, score in BASELINES.items()}
-        # BG/NBD doesn't converge on every shop: where it doesn't, it says nothing.
+        # BG/NBD doesn't converge on every shop, and others need a past of a horizon: without, they say nothing.
         areas = {name: auc(scores, churned) for name, scores in found.items() if np.isfinite(scores).all()}
         best = max(areas, key=lambda name: areas[name])
         quality = measure(ours, churned)
@@ -178,6 +198,8 @@ def _batch(columns: slice, make: Callable[[], Any]) -> Callable[[Orders, list[st
     def score(orders: Orders, customers: list[str], day: int, horizon_days: int) -> Floats:
         past = day - horizon_days
         known = [customer for customer, bought in orders.items() if bought[0][0] < past]
+        if not known:  # The shop is younger than the horizon: there is nothing to fit.
+            return np.full(len(customers), np.nan)
         model = make()
         model.fit(_figures(orders, known, past)[:, columns], _churned(orders, known, past, horizon_days))
         told: Floats = model.predict_proba(_figures(orders, customers, day)[:, columns])[:, 1]
