@@ -7,10 +7,12 @@ the score's log-odds. Correlated features (there are several of silence) would o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from stream.actions.decision import Contribution
 from stream.churn.features import FEATURES, Theme
 from stream.churn.model import FrozenModel
+from stream.events.money import amount_text
 from stream.state.profile import NEVER_DAYS, Profile
 
 MOST_REASONS = 4
@@ -25,17 +27,16 @@ _COLUMNS = tuple(
 """Name and columns of each theme: the features of one stand together."""
 
 
-def by_theme(model: FrozenModel, vector: Sequence[float], profile: Profile) -> tuple[Contribution, ...]:
+def by_theme(model: FrozenModel, vector: Sequence[float], profile: Profile, currency: str) -> tuple[Contribution, ...]:
     """All themes, the strongest first; with ``model.baseline`` their log-odds sum to the score's."""
-    return _told(model, _log_odds(model, vector), profile)
+    return _told(_log_odds(model, vector), profile, About(model.horizon_days, currency))
 
 
-def reasons(model: FrozenModel, vector: Sequence[float], profile: Profile) -> tuple[Contribution, ...]:
+def reasons(model: FrozenModel, vector: Sequence[float], profile: Profile, currency: str) -> tuple[Contribution, ...]:
     """The strongest themes, at most `MOST_REASONS`, without those that hardly matter."""
     strongest = _log_odds(model, vector)[:MOST_REASONS]
-    return _told(
-        model, [(log_odds, theme) for log_odds, theme in strongest if abs(log_odds) >= LEAST_LOG_ODDS], profile
-    )
+    named = [(log_odds, theme) for log_odds, theme in strongest if abs(log_odds) >= LEAST_LOG_ODDS]
+    return _told(named, profile, About(model.horizon_days, currency))
 
 
 def _log_odds(model: FrozenModel, vector: Sequence[float]) -> list[tuple[float, str]]:
@@ -49,10 +50,10 @@ def _log_odds(model: FrozenModel, vector: Sequence[float]) -> list[tuple[float, 
     return [(log_odds, theme) for _, theme, log_odds in found]
 
 
-def _told(model: FrozenModel, themes: Sequence[tuple[float, str]], profile: Profile) -> tuple[Contribution, ...]:
+def _told(themes: Sequence[tuple[float, str]], profile: Profile, about: About) -> tuple[Contribution, ...]:
     told = []
     for log_odds, theme in themes:
-        value, text = _FACTS[theme](profile, model.horizon_days)
+        value, text = _FACTS[theme](profile, about)
         told.append(Contribution(feature=theme, value=value, log_odds=log_odds, text=text))
     return tuple(told)
 
@@ -68,10 +69,17 @@ def sentence(probability: float, horizon_days: int, why: Sequence[Contribution])
     return f"{head}: {facts}" if facts else head
 
 
+class About(NamedTuple):
+    """What the facts are told of, besides the customer."""
+
+    horizon_days: int
+    currency: str
+
+
 Fact = tuple[float, str]
 
 
-def _silence(profile: Profile, horizon_days: int) -> Fact:
+def _silence(profile: Profile, about: About) -> Fact:
     days = profile.order_recency_days
     if days < profile.recency_days:
         return float(days), f"last order {_days(days)} ago, which was not kept"
@@ -79,7 +87,7 @@ def _silence(profile: Profile, horizon_days: int) -> Fact:
     return float(profile.recency_days), f"no purchase for {_days(profile.recency_days)}{usual}"
 
 
-def _loyalty(profile: Profile, horizon_days: int) -> Fact:
+def _loyalty(profile: Profile, about: About) -> Fact:
     orders = profile.lifetime_frequency
     if orders <= 1:
         return float(orders), "has bought once only"
@@ -87,18 +95,23 @@ def _loyalty(profile: Profile, horizon_days: int) -> Fact:
     return float(orders), f"{orders} orders in {span}, {profile.frequency_90d} of them in the last 90"
 
 
-def _spend(profile: Profile, horizon_days: int) -> Fact:
+def _spend(profile: Profile, about: About) -> Fact:
     average = profile.lifetime_monetary_minor / max(1, profile.lifetime_frequency)
-    return average, "what an order of theirs is worth"
+    if not average:
+        return average, "no order of theirs is worth anything"
+    return (
+        average,
+        f"an order of theirs is worth {amount_text(round(average), about.currency)} {about.currency} on average",
+    )
 
 
-def _season(profile: Profile, horizon_days: int) -> Fact:
+def _season(profile: Profile, about: About) -> Fact:
     first = profile.day - 365
-    bought = profile.purchases.days_between(first, first + horizon_days)
+    bought = profile.purchases.days_between(first, first + about.horizon_days)
     return float(bought), "bought at this time of last year" if bought else "did not buy at this time of last year"
 
 
-def _browsing(profile: Profile, horizon_days: int) -> Fact:
+def _browsing(profile: Profile, about: About) -> Fact:
     views = profile.views_30d
     if views:
         return float(views), f"{views} product view{'s' if views != 1 else ''} in the last 30 days"
@@ -107,18 +120,18 @@ def _browsing(profile: Profile, horizon_days: int) -> Fact:
     return 0.0, f"last seen {_days(profile.days_since_activity)} ago"
 
 
-def _cart(profile: Profile, horizon_days: int) -> Fact:
+def _cart(profile: Profile, about: About) -> Fact:
     items = profile.cart_items
     return float(items), f"{items} in the cart" if items else "nothing in the cart"
 
 
-def _returns(profile: Profile, horizon_days: int) -> Fact:
+def _returns(profile: Profile, about: About) -> Fact:
     orders = profile.refunds_365d
     noun = "order" if orders == 1 else "orders"
     return float(orders), f"{orders} {noun} given back within a year" if orders else "nothing given back within a year"
 
 
-def _voice(profile: Profile, horizon_days: int) -> Fact:
+def _voice(profile: Profile, about: About) -> Fact:
     said = []
     if complaints := profile.open_complaints:
         said.append("an open complaint" if complaints == 1 else f"{complaints} open complaints")
@@ -133,7 +146,7 @@ def _days(days: float) -> str:
     return f"{days:g} day{'' if days == 1 else 's'}"
 
 
-_FACTS: dict[str, Callable[[Profile, int], Fact]] = {
+_FACTS: dict[str, Callable[[Profile, About], Fact]] = {
     Theme.SILENCE.value: _silence,
     Theme.LOYALTY.value: _loyalty,
     Theme.SPEND.value: _spend,

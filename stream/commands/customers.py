@@ -1,4 +1,4 @@
-"""``winback customers``: those of a tier, a segment or with a tag, as running workers know them."""
+"""``winback customers``: those of a tier, a segment, with a tag, or suspects, as running workers know them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAGE = 1_000
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def customers(classes: Sequence[str], limit: int, urls: tuple[str, ...], token: str | None, as_json: bool) -> None:
     """List the customers that are of all the CLASSes named: tier, segment, fixed, share, value, loyalty,
-    lifecycle, cluster, core, tag.
+    lifecycle, cluster, core, tag, suspect (orders, pace, clockwork, returns or any).
 
     They are of what was last told on the tiers topic. Each worker has the customers of its partitions: give all their addresses.
 
@@ -42,6 +42,7 @@ def customers(classes: Sequence[str], limit: int, urls: tuple[str, ...], token: 
     Examples:
       winback customers tier=high
       winback customers segment="At Risk" loyalty=active_loyal --limit 0 --json > at-risk.jsonl
+      winback customers suspect=any
       winback customers tag=night_owl --url http://10.0.0.5:6066 --url http://10.0.0.6:6066
     """
     asked = _asked(classes)
@@ -110,6 +111,6 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
             amount_text(line["monetary_365d_minor"], currency),
             (line["last_purchase_at"] or "")[:10],
             "" if risk is None or line["churn_abstained"] else f"{risk:.0%}",
-            " ".join(line["personas"]),
+            Text(" ".join(line["personas"])) + Text(f" suspect:{line['suspect']}" if line["suspect"] else "", "red"),
         )
     return table

@@ -50,6 +50,8 @@ def found_in(
         tier = tier_of(counted)
         if not who.has(tier, counted.tier, counted.segment, counted.classes):
             continue
+        if who.suspect and counted.frequency:
+            continue  # who counts in thresholds is no suspect
         line = brief(key)
         if line is not None:
             yield {**line, "tier": tier, "segment": counted.segment or None, "tiers": _tiers(counted)}

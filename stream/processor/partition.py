@@ -332,7 +332,7 @@ class Partition:
                 yield view
 
     def find(self, asked: Mapping[str, str], after: str, now_ms: int) -> Iterator[dict[str, Any] | None]:
-        """Customers of a tier, a segment, a class, with a tag (`stream.segments.wanted`), JSON-able, as `stream.processor.finding` does.
+        """Customers of a tier, a segment, a class, with a tag, suspects (`stream.segments.wanted`), JSON-able, as `stream.processor.finding` does.
 
         Raises:
             ValueError: something is asked for that there isn't.
@@ -449,7 +449,7 @@ class Partition:
 
     def _brief(self, key: bytes, who: Wanted, now_ms: int) -> dict[str, Any] | None:
         resident = self._residents.look(key.decode())
-        return None if resident is None else brief_view(self._work, resident, now_ms, who.tag)
+        return None if resident is None else brief_view(self._work, resident, now_ms, who)
 
     def _everybody(self) -> Iterator[Resident]:
         keys = self._store.keys() | self._residents.changed_keys()

@@ -80,7 +80,7 @@ class Scorer:
         probability = self._probability(model, values)
         facts = ChurnFacts(probability=probability, abstained=bool(model.abstained), labels=model.labels)
         ref = self._ref(round(probability, 6), model.abstained or None)
-        return Score(facts=facts, ref=ref, explain=lambda: reasons(model, values, profile))
+        return Score(facts=facts, ref=ref, explain=lambda: reasons(model, values, profile, self._settings.currency))
 
     def raw_score(self, profile: Profile) -> ScoreRef:
         """The score of whoever has ordered, even if nothing of it is left, and before there is a model: for whoever compares scores.

@@ -12,6 +12,7 @@ from stream.events.instants import DAY_MS, to_text
 from stream.feedback.sentiment import in_a_word
 from stream.processor.residents import Resident
 from stream.products.associations import Associations, habit
+from stream.segments.wanted import Wanted
 from stream.state.messages import basket_orders
 from stream.state.orders import WINDOWS_DAYS, Window
 from stream.state.profile import Profile
@@ -90,11 +91,11 @@ def customer_view(work: CustomerWork, resident: Resident, as_of_ms: int, setting
     }
 
 
-def brief_view(work: CustomerWork, resident: Resident, as_of_ms: int, tag: str = "") -> dict[str, Any] | None:
-    """A line in a list of customers; ``None`` for who doesn't have a persona tag that is asked for."""
+def brief_view(work: CustomerWork, resident: Resident, as_of_ms: int, who: Wanted) -> dict[str, Any] | None:
+    """A line in a list of customers; ``None`` for who doesn't have a persona tag that is asked for, or is no such suspect."""
     profile = work.profile(resident, as_of_ms)
     personas = profile.personas
-    if tag and tag not in personas:
+    if not who.opens(personas, profile.suspect):
         return None
     last_ms, year = profile.purchases.last_ms, profile.purchases.year(profile.day)
     ref = work.scorer.score(profile).ref
@@ -107,6 +108,7 @@ def brief_view(work: CustomerWork, resident: Resident, as_of_ms: int, tag: str =
         "churn_probability": ref.churn_probability,
         "churn_abstained": ref.abstained,
         "personas": list(personas),
+        "suspect": profile.suspect or None,
     }
 
 

@@ -18,8 +18,6 @@ from stream.state.customer import Customer
 from stream.state.messages import ROW as MESSAGE_ROW
 from stream.state.orders import ROW, YEAR_DAYS
 
-REASONS = ("orders", "pace", "clockwork", "returns")
-"""What somebody is suspected for; see `suspicion`."""
 LEAST_BUYERS = 200
 """Buyers before the population says what is usual. Fewer: the first good customer is an outlier."""
 LEAST_ORDERS = 60

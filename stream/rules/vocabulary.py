@@ -13,12 +13,11 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from stream.quality.suspicion import REASONS as SUSPICIONS
 from stream.segments.lifecycle import STAGES
 from stream.segments.loyalty import LOYALTY_KINDS
 from stream.segments.named import SEGMENTS
 from stream.segments.personas import TAGS
-from stream.segments.schemes import CLUSTERS
+from stream.segments.schemes import CLUSTERS, SUSPICIONS
 from stream.segments.shares import CHURN_RISK, LAPSED, SHARE_TIERS
 from stream.segments.tiers import TIERS
 from stream.segments.value import VALUE_GROUPS

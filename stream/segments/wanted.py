@@ -1,15 +1,17 @@
-"""Which customers somebody asks for: those of a tier, a segment, a class of any scheme, or with a persona tag (MISSION B7)."""
+"""Which customers somebody asks for: those of a tier, a segment, a class of any scheme, with a persona tag, or suspects (MISSION B7)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from stream.segments.named import SEGMENTS
 from stream.segments.personas import TAGS
-from stream.segments.schemes import FIXED, LOYALTY, SCHEMES, SHARE, VALUE, class_in
+from stream.segments.schemes import FIXED, LOYALTY, SCHEMES, SHARE, SUSPECT, SUSPICIONS, VALUE, class_in
 from stream.segments.tiers import TIERS
 
+ANY: Final = "any"
+"""Suspects of whatever kind."""
 _OF_SCHEMES: Final = {FIXED: TIERS, **{scheme: tuple(filter(None, names)) for scheme, names in SCHEMES.items()}}
 ASKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tier": tuple(
@@ -18,6 +20,7 @@ ASKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "segment": SEGMENTS,
     **_OF_SCHEMES,
     "tag": TAGS,
+    SUSPECT: (*SUSPICIONS, ANY),
 }
 """What may be asked for → the words there are. ``tier`` is the one in force, by whichever scheme."""
 
@@ -28,11 +31,22 @@ class Wanted(NamedTuple):
     tier: str = ""
     segment: str = ""
     tag: str = ""
+    suspect: str = ""
     classes: tuple[tuple[str, str], ...] = ()
     """Schemes besides the one in force, and the class in each."""
 
+    def opens(self, personas: Sequence[str], suspect: str) -> bool:
+        """Whether a customer is asked for, as far as tag and suspicion tell.
+
+        >>> [wanted({"suspect": word}).opens((), "pace") for word in ("pace", "orders", "any")]
+        [True, False, True]
+        """
+        return (not self.tag or self.tag in personas) and (
+            not self.suspect or (bool(suspect) if self.suspect == ANY else suspect == self.suspect)
+        )
+
     def has(self, tier: str, fixed: str, segment: str, classes: int) -> bool:
-        """Whether a customer is asked for, as far as everything but the tag tells.
+        """Whether a customer is asked for, as far as everything but tag and suspicion tells.
 
         >>> wanted({"segment": "Champions"}).has("high", "high", "Champions", 0)
         True
@@ -51,7 +65,7 @@ def wanted(asked: Mapping[str, str]) -> Wanted:
         ValueError: a name or a word that there isn't; all of them are told at once.
 
     >>> wanted({"tier": "high", "tag": "night owl"})
-    Wanted(tier='high', segment='', tag='night_owl', classes=())
+    Wanted(tier='high', segment='', tag='night_owl', suspect='', classes=())
     """
     found: dict[str, str] = {}
     problems = []
@@ -67,8 +81,8 @@ def wanted(asked: Mapping[str, str]) -> Wanted:
             problems.append(f"there is no {name} {word!r}: {', '.join(words)}")
     if problems:
         raise ValueError("; ".join(problems))
-    named = (found.pop("tier", ""), found.pop("segment", ""), found.pop("tag", ""))
-    return Wanted(*named, tuple(found.items()))
+    tier, segment, tag, suspect = (found.pop(name, "") for name in ("tier", "segment", "tag", SUSPECT))
+    return Wanted(tier, segment, tag, suspect, tuple(found.items()))
 
 
 def _plain(word: str) -> str:

@@ -133,10 +133,10 @@ def test_the_reasons_of_a_tree_in_words() -> None:
     model = msgspec.structs.replace(model_of(Trees(90)), trees=(tree,), baseline=0.2)
     customer = customer_with([(10_000 + 30 * i, 2_500) for i in range(6)])
     late = Profile("c", customer, (10_150 + 95) * DAY_MS)
-    why = reasons(model, vector(late, 90), late)
+    why = reasons(model, vector(late, 90), late, "EUR")
 
     assert [("silence", 1.0), ("loyalty", -0.8)] == [(c.feature, round(c.log_odds, 6)) for c in why]
-    assert math.isclose(0.4, model.baseline + sum(c.log_odds for c in by_theme(model, vector(late, 90), late)))
+    assert math.isclose(0.4, model.baseline + sum(c.log_odds for c in by_theme(model, vector(late, 90), late, "EUR")))
     assert sentence(model.probability(vector(late, 90)), 90, why) == (
         "60 % likely not to buy in the next 90 days: no purchase for 95 days (usual gap 30 days) (raises the risk); "
         "6 orders in 245 days, 0 of them in the last 90 (lowers the risk)"

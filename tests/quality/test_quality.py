@@ -110,6 +110,12 @@ def _months(shop: Shop, bot: bool) -> dict[str, Any]:
     return shop.customer("c3")
 
 
+def listed(shop: Shop, word: str) -> list[str]:
+    """Whom a worker tells when somebody asks for suspects."""
+    found = shop.partition.find({"suspect": word}, "", shop.partition.now_ms)
+    return [line["customer_id"] for line in found if line is not None]
+
+
 def test_a_suspect_is_left_out_and_nothing_is_deleted() -> None:
     """Of thresholds, examples and associations, and of nothing else; the view says why, the telemetry counts it."""
     honest, watched, off = Shop(), Shop(), Shop(settings=Settings(clock="event", suspects="off"))
@@ -117,6 +123,8 @@ def test_a_suspect_is_left_out_and_nothing_is_deleted() -> None:
 
     assert (clean["suspect"], seen["suspect"], unseen["suspect"]) == (None, "pace", None)
     assert seen["lifetime"] == clean["lifetime"] == unseen["lifetime"]
+    assert [listed(shop, "any") for shop in (honest, watched, off)] == [[], ["c3"], []]
+    assert (listed(watched, "pace"), listed(watched, "orders")) == (["c3"], [])
     assert [sum(shop.partition._work.census.histograms.frequencies.values()) for shop in (honest, watched, off)] == [
         20,
         19,
