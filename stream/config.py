@@ -28,6 +28,9 @@ TIERS_OF_ALL = (
     *("prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed"),
     *("high_value", "potential", "maintenance", "standard"),
     *("active_loyal", "passive_loyal", "bargain_chaser", "drop_out", "forming"),
+    *("acquire", "activate", "grow", "retain", "win_back"),
+    *("champions", "loyal", "potential_loyalists", "new_customers", "promising", "needs_attention"),
+    *("about_to_sleep", "at_risk", "cant_lose_them", "hibernating"),
 )
 """Words for the tier that counts, of all schemes that can be the primary one."""
 _SCHEMES = ("share", "value", "loyalty", "lifecycle", "cluster", "core")
@@ -145,7 +148,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "share,value,loyalty,lifecycle,cluster,core"
     tier_scheme: Annotated[
-        Literal["fixed", "share", "value", "loyalty"],
+        Literal["fixed", "segment", "share", "value", "loyalty", "lifecycle"],
         Help("the scheme whose classes are the tiers that rules, budgets and channels go by"),
     ] = "fixed"
     tier_weights: Annotated[
@@ -219,7 +222,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Help("where a rule names several channels: what each tier is best reached by, the best one first")
     ] = (
         "high=push>app>wechat,low=sms>wechat,lost=sms>wechat,churn_risk=sms>wechat,lapsed=sms>wechat,"
-        "high_value=push>app>wechat,maintenance=sms>wechat,active_loyal=push>app>wechat,drop_out=sms>wechat"
+        "high_value=push>app>wechat,maintenance=sms>wechat,active_loyal=push>app>wechat,drop_out=sms>wechat,"
+        "retain=push>app>wechat,win_back=sms>wechat,champions=push>app>wechat,hibernating=sms>wechat"
     )
     channel_costs: Annotated[
         str,
@@ -416,7 +420,7 @@ def problems(settings: Settings) -> list[str]:
     found += [
         f"schemes: there is no scheme {word!r}, only {', '.join(_SCHEMES)}" for word in schemes if word not in _SCHEMES
     ]
-    if settings.tier_scheme not in ("fixed", *schemes):
+    if settings.tier_scheme not in ("fixed", "segment", *schemes):
         found.append(f"tier_scheme: {settings.tier_scheme} is not among the schemes that are computed")
     names = [getattr(settings, row.name) for row in SETTINGS if row.name.startswith("topic_")]
     for name in sorted({n for n in names if names.count(n) > 1}):

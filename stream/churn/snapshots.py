@@ -18,7 +18,9 @@ from stream.churn.features import LAYOUT, cycle_days_of, vector
 from stream.churn.model import FrozenModel
 from stream.errors import StateError
 from stream.events.instants import DAY_MS
+from stream.segments.lifecycle import STAGES
 from stream.segments.loyalty import LOYALTY_KINDS
+from stream.segments.named import WORDS
 from stream.segments.value import VALUE_GROUPS
 from stream.state.profile import Profile
 
@@ -31,8 +33,10 @@ _HEAD = struct.Struct("<Hif")
 _DAY_BITS = 24
 _DAY_MASK = (1 << _DAY_BITS) - 1
 """A day needs no more for the next 45,000 years; the tier's number is in the bits above."""
-TIERS = ("", "prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed", *VALUE_GROUPS[1:], *LOYALTY_KINDS[1:])
-"""Tiers by number, as they are stored: never renumber, 32 at most."""
+_FIRST_TIERS = ("prospect", "lost", "low", "medium", "high", "churn_risk", "lapsed")
+TIERS = ("", *dict.fromkeys((*_FIRST_TIERS, *VALUE_GROUPS[1:], *LOYALTY_KINDS[1:], *STAGES, *WORDS.values())))
+"""Tiers by number, as they are stored: never renumber, 128 at most."""
+_TIER_MASK = 0b1111111
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +59,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 def decode(data: bytes) -> Snapshot:
     """The snapshot in bytes; `StateError` when there is none."""
     layout, day, score = _head(data)
-    return Snapshot(day & _DAY_MASK, score, data[_HEAD.size :], layout, TIERS[day >> _DAY_BITS & 0b11111])
+    return Snapshot(day & _DAY_MASK, score, data[_HEAD.size :], layout, TIERS[day >> _DAY_BITS & _TIER_MASK])
 
 
 def take(

@@ -11,7 +11,12 @@ from stream.config import CAP, DAY_MS, QUIET_HOURS, TIER_CHANNELS, Settings
 from stream.rules.rule import RuleSet
 from stream.zones import zone
 
-SHARED_TIERS = frozenset(("high", "medium", "high_value", "potential", "active_loyal", "passive_loyal"))
+SHARED_TIERS = frozenset(
+    (
+        *("high", "medium", "high_value", "potential", "active_loyal", "passive_loyal", "retain", "grow"),
+        *("champions", "loyal", "cant_lose_them", "potential_loyalists"),
+    )
+)
 """The tiers that a share of the budget is reserved for (E8): high and medium, and what they are in the other schemes."""
 _UNITS_MS = {"h": 3_600_000, "d": DAY_MS}
 

@@ -71,23 +71,24 @@ class Census:
         last_ms, ranks = purchases.last_ms, self.ranks
         cell, classes = 0, 0 if before is None else before.classes & ranks.kept
         if last_ms is None:
-            if not ranks.kept:
+            if not ranks.kept and self._has_fixed_tiers:
                 return _PROSPECT
             classes = ranks.classes(0, classes, customer_hash, silent_days, bought=False)
-            return Standing(self._primary(PROSPECT, classes), PROSPECTS, fixed=PROSPECT, classes=classes)
+            primary = self._primary(PROSPECT, classes, PROSPECTS)
+            return Standing(primary, PROSPECTS, fixed=PROSPECT, classes=classes)
         year = purchases.year(day)
         frequency, monetary_minor = year.frequency, year.monetary_minor
         recency = max(0, day - last_ms // DAY_MS)
-        tier = primary = tier_of(recency, frequency, monetary_minor / self._major)
+        tier = tier_of(recency, frequency, monetary_minor / self._major)
         if ranks.is_on:
             cell = ranks.cell(day - recency, frequency, monetary_minor, last_nps)
             classes = ranks.classes(cell, classes, customer_hash, min(recency, silent_days), bought=True)
-            if not self._has_fixed_tiers:
-                primary = self._primary(tier, classes)
-        if self.thresholds is None:
-            return Standing(primary, "", 0, 0, 0, tier, cell, classes)
-        r, f, m = self.thresholds.scores(day - recency, frequency, monetary_minor)
-        return Standing(primary, segment_of(r, f, m), r, f, m, tier, cell, classes)
+        r = f = m = 0
+        if self.thresholds is not None:
+            r, f, m = self.thresholds.scores(day - recency, frequency, monetary_minor)
+        segment = segment_of(r, f, m)
+        primary = tier if self._has_fixed_tiers else self._primary(tier, classes, segment)
+        return Standing(primary, segment, r, f, m, tier, cell, classes)
 
     def outlook(self, profile: Profile) -> Outlook:
         """Stage of life, what the tier above asks for, and the classes in other schemes."""
@@ -117,11 +118,11 @@ class Census:
 
     def reviewed(self, standing: Standing, classes: int) -> Standing:
         """A customer's standing after a review that has found other classes."""
-        return standing._replace(tier=self._primary(standing.fixed, classes), classes=classes)
+        return standing._replace(tier=self._primary(standing.fixed, classes, standing.segment), classes=classes)
 
     def tier_of(self, counted: Population) -> str:
         """The tier in force of a customer as last counted."""
-        return self._primary(counted.tier, counted.classes)
+        return self._primary(counted.tier, counted.classes, counted.segment)
 
     def count(
         self,
@@ -184,9 +185,9 @@ class Census:
             return self.ranks.why(customer_id, now, figures)
         return figures if profile is None else self.assessor.why(scheme, profile, figures)
 
-    def _primary(self, fixed: str, classes: int) -> str:
+    def _primary(self, fixed: str, classes: int, segment: str) -> str:
         """The tier that counts."""
-        return fixed if self._has_fixed_tiers else tier_in(self._primary_scheme, fixed, classes)
+        return fixed if self._has_fixed_tiers else tier_in(self._primary_scheme, fixed, classes, segment)
 
     def _tell(
         self,

@@ -15,7 +15,7 @@ import msgspec
 
 from stream.segments.lifecycle import STAGES
 from stream.segments.loyalty import LOYALTY_KINDS
-from stream.segments.named import SEGMENTS
+from stream.segments.named import SEGMENTS, WORDS
 from stream.segments.personas import TAGS
 from stream.segments.schemes import CLUSTERS, SUSPICIONS
 from stream.segments.shares import CHURN_RISK, LAPSED, SHARE_TIERS
@@ -367,7 +367,7 @@ _ROWS: Final = (
         "string",
         "",
         "tier, in the scheme of the setting `tier_scheme`, which says what words there are: docs/segments.md",
-        among=(*TIERS, CHURN_RISK, LAPSED, *VALUE_GROUPS[1:], *LOYALTY_KINDS[1:]),
+        among=(*TIERS, CHURN_RISK, LAPSED, *VALUE_GROUPS[1:], *LOYALTY_KINDS[1:], *STAGES, *WORDS.values()),
     ),
     _v(
         "customer.fixed_tier",

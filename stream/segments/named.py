@@ -5,6 +5,8 @@ The map is the usual one over recency and the mean of frequency and monetary sco
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 PROSPECTS = "Prospects"
 CHAMPIONS = "Champions"
 LOYAL = "Loyal"
@@ -33,6 +35,11 @@ SEGMENTS = (
     PROSPECTS,
 )
 """All segments, best first."""
+
+WORDS = MappingProxyType(
+    {name: "prospect" if name == PROSPECTS else name.lower().replace(" ", "_").replace("'", "") for name in SEGMENTS}
+)
+"""Segment → the word for it as a tier, where segments are the primary scheme."""
 
 _GRID = {
     5: (NEW, POTENTIAL, POTENTIAL, CHAMPIONS, CHAMPIONS),

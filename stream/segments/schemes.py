@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
-from stream.segments.lifecycle import STAGES
+from stream.segments.lifecycle import ACQUIRE, ACTIVATE, STAGES, WIN_BACK
 from stream.segments.loyalty import FORMING, LOYALTY_KINDS
+from stream.segments.named import WORDS
 from stream.segments.shares import LAPSED, SHARE_TIERS
 from stream.segments.tiers import LOST, PROSPECT
 from stream.segments.value import STANDARD, VALUE_GROUPS
 
 SHARE: Final = "share"
 FIXED: Final = "fixed"
+SEGMENT: Final = "segment"
 
 VALUE: Final = "value"
 LOYALTY: Final = "loyalty"
@@ -44,9 +46,26 @@ SCHEMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Scheme → its classes by number; 0 stands for none yet. Stored by their places: never renumber, at most 8 classes each."""
 
-PRIMARY: Final[Mapping[str, str]] = MappingProxyType({SHARE: "", VALUE: STANDARD, LOYALTY: FORMING})
-"""Schemes besides the fixed one whose classes can be the tier that counts → what a buyer is before the first review; of shares, the
-tier by fixed thresholds."""
+
+class Before(NamedTuple):
+    """What customers are in a primary scheme that doesn't know them yet."""
+
+    prospect: str
+    buyer: str
+    silent: str
+    """A buyer who is lost by fixed thresholds."""
+
+
+PRIMARY: Final[Mapping[str, Before | None]] = MappingProxyType(
+    {
+        SHARE: None,
+        VALUE: Before(PROSPECT, STANDARD, LAPSED),
+        LOYALTY: Before(PROSPECT, FORMING, LAPSED),
+        LIFECYCLE: Before(ACQUIRE, ACTIVATE, WIN_BACK),
+    }
+)
+"""Schemes whose classes can be the tier that counts, besides fixed tiers and named segments → what customers are before the first
+review; of shares, the tier by fixed thresholds."""
 
 RANKED: Final = 0b111
 """Bits of the share tier that the rank alone asks for: what keeps it from flapping. The schemes' own bits follow, in their order."""
@@ -68,18 +87,22 @@ def class_in(scheme: str, classes: int) -> str:
     return SCHEMES[scheme][classes >> _SHIFTS[scheme] & RANKED]
 
 
-def tier_in(scheme: str, fixed: str, classes: int) -> str:
+def tier_in(scheme: str, fixed: str, classes: int, segment: str = "") -> str:
     """The tier that counts where a scheme is the primary one, of a customer whose tier by fixed thresholds is ``fixed``.
 
     >>> [tier_in(LOYALTY, fixed, 0) for fixed in ("prospect", "low", "lost")], tier_in(SHARE, "low", 0)
     (['prospect', 'forming', 'lapsed'], 'low')
+    >>> tier_in(SEGMENT, "low", 0, "At Risk"), tier_in(SEGMENT, "low", 0)
+    ('at_risk', 'low')
     """
-    found = PRIMARY.get(scheme) is not None and class_in(scheme, classes)
-    if found:
-        return found
-    if not PRIMARY.get(scheme) or fixed == PROSPECT:
+    if scheme == SEGMENT:
+        return WORDS.get(segment, fixed)
+    if scheme not in PRIMARY:
         return fixed
-    return LAPSED if fixed == LOST else PRIMARY[scheme]
+    found, before = class_in(scheme, classes), PRIMARY[scheme]
+    if found or before is None:
+        return found or fixed
+    return before.prospect if fixed == PROSPECT else before.silent if fixed == LOST else before.buyer
 
 
 def with_class(classes: int, scheme: str, number: int) -> int:

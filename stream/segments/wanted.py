@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from stream.segments.named import SEGMENTS
+from stream.segments.named import SEGMENTS, WORDS
 from stream.segments.personas import TAGS
-from stream.segments.schemes import FIXED, LOYALTY, SCHEMES, SHARE, SUSPECT, SUSPICIONS, VALUE, class_in
+from stream.segments.schemes import FIXED, LIFECYCLE, LOYALTY, SCHEMES, SHARE, SUSPECT, SUSPICIONS, VALUE, class_in
 from stream.segments.tiers import TIERS
 
 ANY: Final = "any"
@@ -15,7 +15,12 @@ ANY: Final = "any"
 _OF_SCHEMES: Final = {FIXED: TIERS, **{scheme: tuple(filter(None, names)) for scheme, names in SCHEMES.items()}}
 ASKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tier": tuple(
-        dict.fromkeys((*reversed(TIERS), *reversed(_OF_SCHEMES[SHARE]), *_OF_SCHEMES[VALUE], *_OF_SCHEMES[LOYALTY]))
+        dict.fromkeys(
+            (
+                *(*reversed(TIERS), *reversed(_OF_SCHEMES[SHARE]), *_OF_SCHEMES[VALUE], *_OF_SCHEMES[LOYALTY]),
+                *(*_OF_SCHEMES[LIFECYCLE], *WORDS.values()),
+            )
+        )
     ),
     "segment": SEGMENTS,
     **_OF_SCHEMES,

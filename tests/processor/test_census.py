@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from stream.config import Settings, make_settings
+from stream.churn.snapshots import TIERS
+from stream.config import TIERS_OF_ALL, Settings, make_settings
 from stream.errors import ConfigurationError
 from stream.events.instants import DAY_MS, parse_ms, to_text
+from stream.segments.named import PROSPECTS, WORDS
 from stream.testing import Shop
 
 REASONS = {
@@ -80,8 +82,10 @@ def test_the_primary_scheme_is_what_rules_go_by() -> None:
     assert {"fixed", "share"} <= {change["scheme"] for change in told}
 
 
-@pytest.mark.parametrize(("scheme", "first"), [("value", "standard"), ("loyalty", "forming")])
-def test_value_and_loyalty_can_be_the_primary_scheme(scheme: str, first: str) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "first"), [("value", "standard"), ("loyalty", "forming"), ("lifecycle", "activate")]
+)
+def test_a_scheme_of_reviews_can_be_the_primary_one(scheme: str, first: str) -> None:
     """The tier is then the class that was last told; before that, what every new buyer is."""
     shop, told = lived(tier_scheme=scheme, high_value_spend=100.0)
     latest = {change["customer_id"]: change["tier"] for change in told if change["scheme"] == scheme}
@@ -94,6 +98,26 @@ def test_value_and_loyalty_can_be_the_primary_scheme(scheme: str, first: str) ->
     assert {"fixed", scheme} <= {change["scheme"] for change in told}
     found = next(shop.partition.find({"tier": tiers["c19"], scheme: tiers["c19"]}, "", shop.partition.now_ms))
     assert found is not None
+
+
+def test_named_segments_can_be_the_primary_scheme() -> None:
+    """The tier is the segment as a word, for who is looked at and for who is listed as last told; without other schemes, too."""
+    shop, told = lived(tier_scheme="segment", schemes="")
+    seen = [shop.customer(f"c{number:02}") for number in range(CUSTOMERS)]
+    latest = {change["customer_id"]: WORDS[change["segment"]] for change in told if change["segment"]}
+
+    assert [view["tier"] for view in seen] == [WORDS[view["segment"]] for view in seen]
+    assert len({view["tier"] for view in seen}) > 2
+    for tier in set(latest.values()):
+        listed = [line for line in shop.partition.find({"tier": tier}, "", shop.partition.now_ms) if line is not None]
+        assert {line["customer_id"] for line in listed} == {who for who, what in latest.items() if what == tier}
+    shop.send("Product Viewed", "new", shop.partition.now_ms, product_id="tea")
+    assert (shop.customer("new")["tier"], shop.customer("new")["segment"]) == ("prospect", PROSPECTS)
+
+
+def test_every_word_for_a_tier_is_known_to_settings_and_snapshots() -> None:
+    """Whatever the primary scheme: best channels can be set for all its tiers, and fairness knows them."""
+    assert set(TIERS_OF_ALL) == set(TIERS[1:])
 
 
 def test_what_is_switched_off_is_not_there() -> None:
