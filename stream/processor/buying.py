@@ -114,11 +114,8 @@ class Buying:
         purchases = Purchases(book)
         customer_hash = hash64(customer_id)
         deadlines = self._deadlines
-        due_ms = min(
-            deadlines.on_orders_ms(purchases, memory, customer_hash),
-            deadlines.schedule.on_person.next_ms((created_ms, time_ms), purchases, memory, customer_hash),
-            memory.pending_ms or NEVER_MS,
-        )
+        due_ms = deadlines.on_orders_ms(purchases, memory, customer_hash, 0, memory.pending_ms or NEVER_MS)
+        due_ms = deadlines.schedule.on_person.next_ms((created_ms, time_ms), purchases, memory, customer_hash, due_ms)
         voice = voice_in(record.voice)
         if self._has_occasions:
             person = Person(created_ms, time_ms, 0, 0, record.traits, record.consent)

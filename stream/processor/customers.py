@@ -237,20 +237,21 @@ class CustomerWork:
             self._count(profile, out, reviewed)
             self._alert(case, out)
             review_ms = self.deadlines.review_ms(purchases, memory, customer_hash)
-        timers, timer_ms, cart_ms = self.deadlines.schedule.due(profile, memory, customer_hash, now_ms, decided_ms)
+        grid_ms = max(self.deadlines.grid_ms(purchases, memory, customer_hash), held_until_ms)
+        # Both are to come, and most timers and festivals lie behind the sooner one: they aren't looked at.
+        visit_ms = min(review_ms, grid_ms)
+        timers, timer_ms, cart_ms = self.deadlines.schedule.due(
+            profile, memory, customer_hash, now_ms, decided_ms, visit_ms
+        )
         if timers:
             out.telemetry.timer_delay_ms.extend([now_ms - timer.due_ms for timer in timers])
             self._publish(self.engine.on_due(case, timers), out)
         if 0 < memory.pending_ms <= now_ms:
             self._publish(self.engine.on_pending(case), out)
-        grid_ms = self.deadlines.grid_ms(purchases, memory, customer_hash)
-        grid_ms = max(grid_ms, held_until_ms)
         ahead_ms = self._settle(resident, now_ms)
         resident.orders_due_ms = UNKNOWN_MS
         resident.cart_due_ms = UNKNOWN_MS if resident.customer.messages.carts else 0
-        rest_ms = resident.customer.rest_due_ms = min(
-            review_ms, timer_ms, grid_ms, ahead_ms, memory.pending_ms or NEVER_MS
-        )
+        rest_ms = resident.customer.rest_due_ms = min(timer_ms, ahead_ms, memory.pending_ms or NEVER_MS)
         earliest_ms = min(rest_ms, cart_ms)
         resident.due_ms = 0 if earliest_ms == NEVER_MS else earliest_ms
         return resident.due_ms

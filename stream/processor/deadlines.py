@@ -45,18 +45,26 @@ class Deadlines:
         self._period_ms = period_ms(settings.churn_horizon_days)
         self._interest_ms = interest_ms(settings.churn_horizon_days)
 
-    def on_orders_ms(self, purchases: Purchases, memory: Decided, customer_hash: int, held_until_ms: int = 0) -> int:
-        """When the first of all that hangs on the customer's purchases is due; `NEVER_MS` for never. No snapshot is due before
-        ``held_until_ms``."""
+    def on_orders_ms(
+        self,
+        purchases: Purchases,
+        memory: Decided,
+        customer_hash: int,
+        held_until_ms: int = 0,
+        before_ms: int = NEVER_MS,
+    ) -> int:
+        """When the first of all that hangs on the customer's purchases is due, if before an instant; else that instant. No snapshot
+        is due before ``held_until_ms``."""
         last_ms, first_ms = purchases.last_ms, purchases.first_ms
         if last_ms is None or first_ms is None:
-            return NEVER_MS
+            return before_ms
         expected_day = purchases.expected_next_day
         instants = (last_ms, first_ms, 0 if expected_day is None else expected_day * DAY_MS)
-        timer_ms = self.schedule.on_orders.next_ms(instants, purchases, memory, customer_hash)
         review_ms = self.review_ms(purchases, memory, customer_hash)
         grid_ms = self.grid_ms(purchases, memory, customer_hash)
-        return min(timer_ms, review_ms, max(held_until_ms, grid_ms))
+        # The rules last: what a calendar says costs little, and most timers lie behind it.
+        before_ms = min(before_ms, review_ms, max(held_until_ms, grid_ms))
+        return self.schedule.on_orders.next_ms(instants, purchases, memory, customer_hash, before_ms)
 
     def occasions_ms(
         self,

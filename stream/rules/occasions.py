@@ -128,7 +128,7 @@ class _Occasion:
     """One rule that a calendar triggers."""
 
     __slots__ = (
-        "_date", "_hash", "_live_ms", "_may_hold", "_spread_ms", "before", "dates", "id", "least", "minute", "most"
+        "_hash", "_live_ms", "_may_hold", "_since_first", "_spread_ms", "before", "dates", "id", "least", "minute", "most", "trait"
     )  # fmt: skip
 
     def __init__(self, rule: Rule, trigger: Calendar, settings: Settings, live_ms: int) -> None:
@@ -139,7 +139,9 @@ class _Occasion:
         self.before = 0 if isinstance(trigger, Every) else trigger.before_days
         self.minute = trigger.minute
         self.dates = _DATES[trigger.date] if isinstance(trigger, OnDate) else None
-        self._date = trigger.date if isinstance(trigger, OnDate) else ""
+        self.trait = _TRAIT_OF.get(trigger.date, "") if isinstance(trigger, OnDate) else ""
+        """The trait without which there is no such date; empty: it hangs on no trait."""
+        self._since_first = isinstance(trigger, OnDate) and trigger.date == "first_purchase_anniversary"
         condition = rule.condition
         self.least = condition.at_least.get(_RECENCY, 0)
         self.most = condition.at_most.get(_RECENCY, NEVER_DAYS)
@@ -148,18 +150,14 @@ class _Occasion:
 
     def _soonest_ms(self, known: Known, at_ms: int) -> int:
         """No occurrence after an instant is due sooner: told with little work."""
-        match self._date:
-            case "birthday":
-                return at_ms if "birthday" in known.person.traits else NEVER_MS
-            case "membership_expiry":
-                return at_ms if "membership_expires" in known.person.traits else NEVER_MS
-            case _:
-                since_ms = known.first_ms if self._date == "first_purchase_anniversary" else known.created_ms
-                if not since_ms:
-                    return NEVER_MS
-                # Of so many years after it, and of so many days that zones, leap years and `before` may make of it.
-                years = max(1, -(-(at_ms - since_ms - _UNSURE_MS) // _YEAR_MS))
-                return since_ms + years * _YEAR_MS - _UNSURE_MS - self.before * DAY_MS
+        if self.trait:
+            return at_ms
+        since_ms = known.first_ms if self._since_first else known.created_ms
+        if not since_ms:
+            return NEVER_MS
+        # Of so many years after it, and of so many days that zones, leap years and `before` may make of it.
+        years = max(1, -(-(at_ms - since_ms - _UNSURE_MS) // _YEAR_MS))
+        return since_ms + years * _YEAR_MS - _UNSURE_MS - self.before * DAY_MS
 
     def own_ms(self, known: Known) -> int:
         """The customer's share of the spread."""
@@ -189,7 +187,8 @@ class _Occasion:
         return due_ms < self._live_ms or due_ms < self.earliest_ms(known)
 
     def first_after(self, at_ms: int, known: Known, fired: _Fired, before_ms: int) -> tuple[int, str] | None:
-        """Of a date of the customer's own: the first occurrence after an instant and before another, that may hold."""
+        """Of a date of the customer's own, whose ``trait`` is known: the first occurrence after an instant and before another, that
+        may hold."""
         if self.dates is None or self._soonest_ms(known, at_ms) >= before_ms:
             return None  # most
         latest_ms = min(before_ms, self.latest_ms(known))
@@ -298,10 +297,14 @@ class Occasions:
         best = (before_ms, "", "")
         if self._everybodys and self._may_be_between(after_ms, before_ms):
             best = self._first_of_everybody(known, fired, after_ms, best)
-        for occasion in self._dates:
-            found = occasion.first_after(after_ms, known, fired, best[0])
-            if found is not None:
-                best = found[0], occasion.id, found[1]
+        if self._dates:
+            traits = known.person.traits
+            for occasion in self._dates:
+                if occasion.trait and occasion.trait not in traits:
+                    continue  # most
+                found = occasion.first_after(after_ms, known, fired, best[0])
+                if found is not None:
+                    best = found[0], occasion.id, found[1]
         opened = known.person.open_complaints() if self._complaints else ()
         if opened:
             for complaint in self._complaints:
@@ -415,6 +418,8 @@ def _year_of(day: int) -> int:
     return date.fromordinal(day + _EPOCH_DAY).year
 
 
+_TRAIT_OF = {"birthday": "birthday", "membership_expiry": "membership_expires"}
+"""Date → the trait that says it, where one does."""
 _DATES: dict[str, Callable[[Known, int], Days]] = {
     "birthday": _birthday,
     "first_purchase_anniversary": lambda known, first: _anniversary(known.first_ms, known, first),

@@ -58,12 +58,14 @@ class Timers:
             spread = (hash64(customer_id) ^ rule_hash) % spread_ms if spread_ms else 0
             yield rule_id, at_ms + offset_ms + spread
 
-    def next_ms(self, instants: Sequence[int], orders: Ordered, memory: Fired, customer_hash: int) -> int:
-        """When the earliest occurrence that is still to be decided is due; `NEVER_MS`: there is none.
+    def next_ms(
+        self, instants: Sequence[int], orders: Ordered, memory: Fired, customer_hash: int, before_ms: int = NEVER_MS
+    ) -> int:
+        """When the earliest occurrence that is still to be decided is due, if before an instant; else that instant.
 
         ``instants`` are what the anchors stand for, 0 when there is none.
         """
-        earliest_ms = NEVER_MS
+        earliest_ms = before_ms
         history_ms, fired = memory.history_until_ms, memory.fired
         for at, anchor, timers in self._by_anchor:
             at_ms = instants[at]
@@ -141,15 +143,22 @@ class Schedule:
         self.occasions = Occasions(rules, settings)
 
     def due(
-        self, profile: Profile, memory: Memory, customer_hash: int, until_ms: int, decided_ms: int
+        self,
+        profile: Profile,
+        memory: Memory,
+        customer_hash: int,
+        until_ms: int,
+        decided_ms: int,
+        before_ms: int = NEVER_MS,
     ) -> tuple[list[Due], int, int]:
         """Every occurrence that is still to be decided and due by an instant, earliest first; when the next one after these
-        is due that doesn't hang on the cart; and when the cart's next one is, if that is sooner. `NEVER_MS`: there is none.
+        is due that doesn't hang on the cart, if before another, later one, else that one; and when the cart's next one is, if that is
+        sooner, `NEVER_MS` if not.
 
         ``decided_ms`` is `stream.rules.occasions.decided_until_ms`.
         """
         found: list[Due] = []
-        next_ms = cart_ms = NEVER_MS
+        next_ms, cart_ms = before_ms, NEVER_MS
         history_ms, fired = memory.history_until_ms, memory.fired
         purchases, person, expected_day = (
             profile.purchases,
@@ -194,9 +203,8 @@ class Schedule:
                 purchases.last_ms,
                 self.occasions.shop_zone,
             )
-            dues, occasion_ms = self.occasions.due(known, memory, decided_ms, until_ms)
+            dues, next_ms = self.occasions.due(known, memory, decided_ms, until_ms, next_ms)
             found += dues
-            next_ms = min(next_ms, occasion_ms)
         found.sort()
         return found, next_ms, cart_ms
 
