@@ -110,7 +110,7 @@ class Ready:
     """A rule with what its decisions have in common."""
 
     __slots__ = (
-        "least_views", "needs_event", "needs_more", "needs_score", "needs_views", "of_event", "ref", "rule", "ways"
+        "least_discount", "least_views", "needs_event", "needs_more", "needs_score", "needs_views", "of_event", "ref", "rule", "ways"
     )  # fmt: skip
 
     def __init__(self, rule: Rule, rules_version: str) -> None:
@@ -127,6 +127,8 @@ class Ready:
         self.of_event = rule.condition.part(OF_EVENTS)
         """What the condition asks of the event alone, ``None``: nothing."""
         self.least_views = rule.condition.at_least.get(_VIEWS, 0)
+        self.least_discount = rule.condition.at_least.get(_DISCOUNT, 0)
+        """Minor units off the price without which the condition can't hold: told before there are facts."""
 
 
 class Engine:
@@ -205,6 +207,8 @@ class Engine:
         """
         facts = None
         for ready in self._on_event.get(event.kind, ()):  # type: ignore[call-overload]
+            if ready.least_discount > 0 and getattr(event, "discount_minor", 0) < ready.least_discount:
+                continue
             if ready.of_event is not None:
                 facts = facts or event_facts(event)
                 try:
@@ -602,7 +606,7 @@ def _of_timer(timer: Due) -> Cause:
 _encode_event = msgspec.msgpack.Encoder().encode
 _decode_event = msgspec.msgpack.Decoder(EventFacts).decode
 
-_VIEWS = "customer.views_of_product"
+_VIEWS, _DISCOUNT = "customer.views_of_product", "event.discount_minor"
 
 
 def state_ref(profile: Profile, currency: str) -> StateRef:

@@ -108,11 +108,11 @@ class Sentiment:
             return UNTOLD
         if self._weights is None:
             self._weights = np.frombuffer(zlib.decompress(self._state.weights), "<f4")
-        found = self._weights[np.frombuffer(grams, "<u2")]
-        if np.count_nonzero(found) < LEAST_KNOWN * len(found) or not len(found):
+        found = self._weights[np.frombuffer(grams, "<u2")].tolist()
+        if len(found) - found.count(0.0) < LEAST_KNOWN * len(found) or not found:
             return 0.5
         # Exact, so that no processor's way of adding up tells a text otherwise.
-        return round(_sigmoid(fsum(found.tolist()) / sqrt(len(found)) + self._state.intercept), 4)
+        return round(_sigmoid(fsum(found) / sqrt(len(found)) + self._state.intercept), 4)
 
 
 def in_a_word(praise: float) -> str:

@@ -210,7 +210,7 @@ class Census:
             telemetry.customers_by_segment[now.segment] += 1
             if before is not None:
                 telemetry.customers_by_segment[before.segment] -= 1
-        others = [(scheme, was, is_) for scheme, was, is_ in changes(before.classes if before else 0, now.classes)]
+        others = changes(before.classes if before else 0, now.classes)
         for scheme, was, is_ in others:
             telemetry.customers_by_class[scheme, is_] += 1
             if was:
@@ -225,7 +225,7 @@ class Census:
         reason = why(recency, year.frequency, year.monetary_minor / self._major)
         if is_other_tier or is_other_segment:
             telemetry.tier_changes[(before.tier if before else "", now.fixed)] += 1
-            others.insert(0, (FIXED, before.tier if before else "", now.fixed))
+            others = ((FIXED, before.tier if before else "", now.fixed), *others)
         for scheme, was, is_ in others:
             if scheme != FIXED and not was:
                 continue  # nobody knew: not a change of the customer

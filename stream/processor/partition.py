@@ -490,7 +490,7 @@ class Partition:
                 resident = young.get(customer_id)
                 if resident is None:
                     if short is not None or type(event) is buys:
-                        key = key_of(customer_id)
+                        key = customer_id.encode() if customer_id.isascii() else key_of(customer_id)
                         value = extended.get(key) or store.get(key)
                         if value is None:
                             done = None

@@ -46,11 +46,12 @@ class Baskets:
 
     def add(self, event: Purchase, message: bytes, baskets: bytes) -> None:
         """Takes a new order. ``baskets``: those of the customer that are remembered, this one among them or not."""
-        lines = event.lines[:MOST_PRODUCTS]
         drawn = int.from_bytes(message[:4], "big")
-        if any(line.product_id for line in lines) and self.sample.takes(drawn):
-            products = dict.fromkeys([line.product_id for line in lines])
-            products.pop("", None)
+        if drawn >= self.sample.admitted:
+            return  # told before the products are looked at
+        products = dict.fromkeys([line.product_id for line in event.lines[:MOST_PRODUCTS]])
+        products.pop("", None)
+        if products and self.sample.takes(drawn):
             before = basket_codes(baskets, MOST_BEFORE, message) if baskets else ()
             self.taken.append(
                 Basket(event.time_ms, event.customer, drawn, tuple(sorted(products)), before, event.category)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -116,13 +117,16 @@ def with_share(classes: int, ranked: int, in_force: int) -> int:
     return classes & ~0b111111 | in_force << _BITS | ranked
 
 
-def changes(before: int, now: int) -> Iterator[tuple[str, str, str]]:
-    """Scheme, class before and class now, of all in which they differ."""
+@lru_cache(maxsize=4_096)
+def changes(before: int, now: int) -> tuple[tuple[str, str, str], ...]:
+    """Scheme, class before and class now, of all in which they differ. (A step asks for few of them again and again.)"""
+    found = []
     for scheme, names in SCHEMES.items():
         shift = _SHIFTS[scheme]
         was, is_ = before >> shift & RANKED, now >> shift & RANKED
         if was != is_:
-            yield scheme, names[was], names[is_]
+            found.append((scheme, names[was], names[is_]))
+    return tuple(found)
 
 
 def by_class(counts: Mapping[int, int]) -> dict[tuple[str, str], int]:

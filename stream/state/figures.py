@@ -80,14 +80,18 @@ class Figures(msgspec.Struct, array_like=True, gc=False):
         self.recent = (self.recent << gap | 1) & _RECENT if gap < RECENT_DAYS else 1
         self.days = days + 1
         since = self.momentum_from
-        self.short = _bytes(_int(self.short) + (_SHORT[day % SHORT_DAYS] << day // SHORT_DAYS - since // SHORT_DAYS))
-        self.long = _bytes(_int(self.long) + (_LONG[day % LONG_DAYS] << day // LONG_DAYS - since // LONG_DAYS))
+        short = _int(self.short, "big") + (_SHORT[day % SHORT_DAYS] << day // SHORT_DAYS - since // SHORT_DAYS)
+        long = _int(self.long, "big") + (_LONG[day % LONG_DAYS] << day // LONG_DAYS - since // LONG_DAYS)
+        self.short, self.long = _bytes(short), _bytes(long)
         return days >= MOMENTUM_DAYS
 
     def shorten(self, next_day: int) -> None:
         """The first day of the momentum leaves it; ``next_day`` is the one after it."""
         day, self.momentum_from = self.momentum_from, next_day
-        short, long = _int(self.short) - _SHORT[day % SHORT_DAYS], _int(self.long) - _LONG[day % LONG_DAYS]
+        short, long = (
+            _int(self.short, "big") - _SHORT[day % SHORT_DAYS],
+            _int(self.long, "big") - _LONG[day % LONG_DAYS],
+        )
         # What remains is made of later days, so the bits that go are zeros.
         self.short = _bytes(short >> next_day // SHORT_DAYS - day // SHORT_DAYS)
         self.long = _bytes(long >> next_day // LONG_DAYS - day // LONG_DAYS)
@@ -110,8 +114,8 @@ class Figures(msgspec.Struct, array_like=True, gc=False):
             return 0.0, 0.0
         since = self.momentum_from
         return (
-            _int(self.short) / (_SHORT[today % SHORT_DAYS] << today // SHORT_DAYS - since // SHORT_DAYS),
-            _int(self.long) / (_LONG[today % LONG_DAYS] << today // LONG_DAYS - since // LONG_DAYS),
+            _int(self.short, "big") / (_SHORT[today % SHORT_DAYS] << today // SHORT_DAYS - since // SHORT_DAYS),
+            _int(self.long, "big") / (_LONG[today % LONG_DAYS] << today // LONG_DAYS - since // LONG_DAYS),
         )
 
 
@@ -142,5 +146,4 @@ def _bytes(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
-def _int(data: bytes) -> int:
-    return int.from_bytes(data, "big")
+_int = int.from_bytes

@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Sequence
 from struct import Struct
-from struct import unpack_from as _unpack_codes
 from zlib import crc32
 
 import msgspec
@@ -90,6 +89,7 @@ _CODE = 4
 _BASKET = tuple(_GROUP + _CODE * count for count in range(MOST_LINES + 1))
 """Bytes of a basket of so many products."""
 _PACK_CODES = tuple(Struct(f"<{count}I").pack for count in range(MOST_LINES + 1))
+_UNPACK_CODES = tuple(Struct(f"<{count}I").unpack_from for count in range(MOST_LINES + 1))
 _BYTES = tuple(bytes((n,)) for n in range(256))
 
 
@@ -341,14 +341,15 @@ class MessageLog(msgspec.Struct, array_like=True, gc=False):
 def basket_codes(baskets: bytes, most: int, until: bytes = b"") -> tuple[int, ...]:
     """Codes of the products of baskets, those of the newest basket first, each once, at most so many; of the baskets before that
     of the message ``until``, if it is among them."""
-    spans = []
-    for at, first, after in _groups(baskets, _CODE):
-        if until and baskets.startswith(until, at):
-            break
-        spans.append((first, after))
+    if until not in baskets:
+        until = b""  # mostly
+    starts, at, end = [], 0, len(baskets)
+    while at < end and not (until and baskets.startswith(until, at)):
+        starts.append(at)
+        at += _BASKET[baskets[at + ID]]
     codes: dict[int, None] = {}
-    for first, after in reversed(spans):
-        codes.update(dict.fromkeys(_unpack_codes(f"<{(after - first) // _CODE}I", baskets, first)))
+    for at in reversed(starts):
+        codes.update(dict.fromkeys(_UNPACK_CODES[baskets[at + ID]](baskets, at + _GROUP)))
         if len(codes) >= most:
             break
     return tuple(codes)[:most]
@@ -360,7 +361,7 @@ def basket_orders(baskets: bytes, until: bytes = b"") -> list[tuple[int, ...]]:
     for at, first, after in _groups(baskets, _CODE):
         if until and baskets.startswith(until, at):
             break
-        found.append(_unpack_codes(f"<{(after - first) // _CODE}I", baskets, first))
+        found.append(_UNPACK_CODES[(after - first) // _CODE](baskets, first))
     return found[::-1]
 
 

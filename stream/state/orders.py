@@ -279,14 +279,12 @@ class OrderBook(msgspec.Struct, array_like=True, gc=False):
         counted = self.figures.frequency - (0 if self.gone is None else self.gone.frequency)
         if counted == len(self.rows) // ROW:
             return self
-        marks, rows = self.marks or {}, []
-        for at, (time_ms, net_minor) in enumerate(_unpacked(self.rows)):
-            key = self.keys[at * ID : at * ID + ID]
-            if not net_minor and self.sends[at * ID : at * ID + ID] != UNSENT:
-                mark = marks.get(key)
-                net_minor = max(1, 0 if mark is None else mark.amount_minor)
-            rows.append(_pack_row(time_ms, net_minor))
-        book = OrderBook(self.keys, self.sends, b"".join(rows), None, self.gone, notes=self.notes)
+        marks, rows = self.marks or {}, bytearray(self.rows)
+        for at in [at for at, net_minor in enumerate(self.columns()[1]) if not net_minor]:
+            if self.sends[at * ID : at * ID + ID] != UNSENT:
+                mark = marks.get(self.keys[at * ID : at * ID + ID])
+                rows[at * ROW + 8 : at * ROW + ROW] = _net(max(1, 0 if mark is None else mark.amount_minor))
+        book = OrderBook(self.keys, self.sends, bytes(rows), None, self.gone, notes=self.notes)
         book._count()
         return book
 
