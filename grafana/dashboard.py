@@ -548,11 +548,20 @@ MODEL = [
         "How often its scores became worse than chance allows: the shop had changed, so it forgot faster and learnt anew.",
     ),
     bars(
+        "Are customers like those learnt from?",
+        "topk(8, abs(max by (feature) (winback_model_feature_drift)))",
+        "{{feature}}",
+        "none",
+        "Standard deviations between this period's customers and the learnt ones, by feature: 0.5 is medium, 0.8 is large and told as an event.",
+        width=6,
+    ),
+    bars(
         "Which model is in use?",
         "max by (model) (winback_model_champion)",
         "{{model}}",
         "none",
         "The champion of the contest: it scores the customers until a challenger is better beyond noise.",
+        width=6,
     ),
     lines(
         "Which model ranks best?",
@@ -560,12 +569,14 @@ MODEL = [
         "Prequential AUC of the contenders, all over the same sample of labels, none of which they had seen.",
         ("{{model}}", "max by (model) (winback_contender_auc)"),
         top=1,
+        width=6,
     ),
     lines(
         "Whose scores are probabilities?",
         "none",
         "Calibration error of the contenders over the same labels; lower is better.",
         ("{{model}}", "max by (model) (winback_contender_calibration_error)"),
+        width=6,
     ),
     lines(
         "Does it rank customers rightly?",

@@ -134,6 +134,7 @@ def _epoch_figures(value: bytes) -> tuple[int, ModelQuality | None]:
         day=epoch.day,
         labels=model.labels,
         drifts=model.drifts,
+        shifts=model.shifts,
         abstained=bool(model.abstained),
         auc=quality.auc,
         brier=quality.brier,

@@ -25,7 +25,8 @@ class Contender(msgspec.Struct, frozen=True, kw_only=True):
 
 class ModelEvent(msgspec.Struct, frozen=True, kw_only=True):
     """``kind``: ``promoted`` (``champion`` scores the customers from ``happened_at`` on, ``previous`` did before), ``pinned`` and
-    ``released`` (a person has said that it stays so, or no longer), ``drifted`` (its errors have grown, so it forgets faster)."""
+    ``released`` (a person has said that it stays so, or no longer), ``drifted`` (its errors have grown, so it forgets faster; or, by ``feature drift``, customers are
+    unlike those whose labels it has learnt)."""
 
     schema_version: int = SCHEMA_VERSION
     event_id: str
@@ -34,11 +35,11 @@ class ModelEvent(msgspec.Struct, frozen=True, kw_only=True):
     champion: str
     previous: str | None
     by: str
-    """Who decided: ``contest``, or a person by name."""
+    """Who decided or found it: ``contest``, ``drift detector``, ``feature drift``, or a person by name."""
     reason: str
     contenders: tuple[Contender, ...] = ()
 
 
-def model_event_id(kind: Happening, happened_at: str, champion: str) -> str:
-    """The deterministic id of an event."""
-    return hex_hash("model", kind, happened_at, champion)
+def model_event_id(kind: Happening, happened_at: str, champion: str, found_by: str = "") -> str:
+    """The deterministic id of an event. ``found_by`` tells two drifts of one day apart."""
+    return hex_hash("model", kind, happened_at, champion, *([found_by] if found_by else []))

@@ -133,6 +133,11 @@ METRICS: tuple[Metric, ...] = (
     _gauge("winback_model_lift_quality", "", "Prequential lift quality; 0 is random, 1 is perfect."),
     _gauge("winback_model_labels", "", "Labels that the model in use has learnt from."),
     _gauge("winback_model_drifts", "", "How often the shop has changed under the model, which then forgot faster."),
+    _gauge(
+        "winback_model_feature_drift",
+        "feature",
+        "How far customers of now are from those learnt from, in standard deviations of each feature; 0.8 is large.",
+    ),
     _gauge("winback_model_abstained", "", "1 while the model has too few labels to alert anyone, else 0."),
     _gauge("winback_model_timestamp_seconds", "", "Start of the UTC day of the model in use, as Unix time."),
     _gauge("winback_model_champion", "model", "1 of the model that scores the customers: logistic, trees or recency."),

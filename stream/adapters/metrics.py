@@ -71,6 +71,8 @@ class ModelQuality(msgspec.Struct, frozen=True):
     auc_of: Mapping[str, float] = {}
     """Contender → AUC at the last look, all over the same labels."""
     calibration_error_of: Mapping[str, float] = {}
+    shifts: Mapping[str, float] = {}
+    """How far customers of now are from those learnt from, by feature, in standard deviations."""
 
 
 class Programme(msgspec.Struct, frozen=True):
@@ -279,6 +281,7 @@ class Metrics(Collector):
         }
         for name, figure in figures.items():
             self._values[name] = {} if figure is None else {(): figure}
+        self._values["winback_model_feature_drift"] = {(name,): found for name, found in quality.shifts.items()}
         self._values["winback_model_champion"] = {(quality.kind,): 1.0}
         self._values["winback_model_pinned"] = {(): float(quality.is_pinned)}
         self._values["winback_contender_auc"] = {(name,): found for name, found in quality.auc_of.items()}

@@ -24,6 +24,7 @@ from stream.processor.epochs import (
     DayClosed,
     Epoch,
     Figures,
+    Likeness,
     Tallies,
     contribution_message,
     decode_epoch,
@@ -207,6 +208,11 @@ class Player:
         if sums:
             waits[0].append(contribution_message(Figures(partition=self._number, day=open_day, sums=sums)))
             sums.clear()
+        if scorer.seen:
+            waits[0].append(
+                contribution_message(Likeness(partition=self._number, day=open_day, seen=dict(scorer.seen)))
+            )
+            scorer.seen.clear()
         members = self._twins.valuing.looks
         waits[0] += members_in_days(members, self._number, open_day)
         members.clear()

@@ -1,4 +1,4 @@
-"""Has the shop changed under the model? ADWIN over the losses of the judged scores, and how far the customers have moved.
+"""Has the shop changed under the model? ADWIN over the losses of the judged scores. Of the customers themselves: `stream.churn.shift`.
 
 ADWIN (Bifet & Gavaldà, "Learning from time-changing data with adaptive windowing", 2007) keeps a window of a stream and drops its
 older part when the means of two parts differ by more than chance allows. It is River's, run anew over the window of judged

@@ -105,6 +105,8 @@ class FrozenModel(msgspec.Struct, frozen=True, kw_only=True):
     trees: tuple[FrozenTree, ...] = ()
     contenders: tuple[Standing, ...] = ()
     """All contenders, as they stood at the last look."""
+    shifts: dict[str, float] = {}
+    """How far customers of now are from those learnt from, by feature, in standard deviations; see `stream.churn.shift`."""
 
     def fits(self, horizon_days: int, horizon_cycles: float = 0.0) -> bool:
         """May this model score vectors of this version of Winback? Not if its features or its horizon are others."""

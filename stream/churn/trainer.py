@@ -23,6 +23,8 @@ from stream.churn.features import COLUMNS, FEATURES, LAYOUT, NAMES
 from stream.churn.frozen_trees import root_log_odds
 from stream.churn.model import LOGISTIC, UNLEARNT, Formula, FrozenModel, linear
 from stream.churn.quality import Prequential
+from stream.churn.shift import Shifts, Sums
+from stream.churn.shift import State as ShiftState
 from stream.config import Settings
 from stream.events.instants import DAY_MS, to_text
 
@@ -58,6 +60,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     horizon_cycles: float = 0.0
     contest: State | None = None
     challengers: bytes = b""
+    shifts: ShiftState = ShiftState()
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -113,6 +116,8 @@ class Trainer:
         """By the latest drift nothing but the level has been loosened."""
         self.drifts = 0
         """How often the shop has changed under the model."""
+        self._shifts = self._fresh_shifts()
+        self._shifted: dict[str, float] = {}
 
     def learn(self, examples: Iterable[Example]) -> None:
         """Learns a day's examples, in canonical order whatever the order they come in.
@@ -146,6 +151,20 @@ class Trainer:
                 self._contest.keep_versions(day + 1, self._formulas())
             self._look_at_contenders(day)
 
+    def see(self, day: int, seen: Sequence[Sums]) -> None:
+        """What customers were like who were looked at on a UTC day: tells when they are unlike those whose labels were learnt."""
+        self._shifts.see(day, seen)
+        if not self.labels:
+            return
+        self._shifted = self._shifts.measure(self._moments.means.tolist(), self._spreads())
+        if self.abstains():
+            return
+        news = self._shifts.news(self._shifted)
+        if news:
+            by = ", ".join(f"{name} by {self._shifted[name]:+.1f}" for name in news)
+            why = f"customers are unlike those learnt from, in standard deviations: {by}"
+            self._tell("drifted", day + 1, None, "feature drift", why)
+
     def choose(self, name: str, by: str, at_ms: int, day: int) -> None:
         """A person's command: from UTC day ``day`` on ``name`` scores the customers and stays, or with an empty one the contest decides.
 
@@ -178,7 +197,7 @@ class Trainer:
             horizon_days=self._horizon_days,
             names=NAMES,
             means=tuple(means),
-            spreads=tuple(variance**0.5 for variance in self._moments.variances.tolist()),
+            spreads=tuple(self._spreads()),
             weights=weights,
             baseline=baseline,
             labels=self.labels,
@@ -194,6 +213,7 @@ class Trainer:
             is_pinned=self._contest.is_pinned,
             trees=formula.trees,
             contenders=self._contest.standings,
+            shifts=self._shifted,
         )
 
     def abstains(self) -> str:
@@ -236,6 +256,7 @@ class Trainer:
                 horizon_cycles=self._horizon_cycles,
                 contest=self._contest.state() if self._contest_labels else None,
                 challengers=b"" if self._others is None else self._others.state(),
+                shifts=self._shifts.state(),
             )
         )
 
@@ -263,6 +284,8 @@ class Trainer:
         self.labels, self.churned, self._learnt_day = saved.labels, saved.churned, saved.learnt_day
         self._judged, self._drifted_at, self.drifts = saved.judged, saved.drifted_at, saved.drifts
         self._level_only = saved.level_only
+        self._shifts.restore(saved.shifts)
+        self._shifted = self._shifts.measure(self._moments.means.tolist(), self._spreads()) if self.labels else {}
         # Whoever has switched the contest off is scored by the logistic regression again.
         if self._contest_labels and saved.contest is not None:
             self._contest.restore(saved.contest)
@@ -270,6 +293,9 @@ class Trainer:
                 self._challengers.restore(saved.challengers)
 
     # -- inside
+
+    def _spreads(self) -> list[float]:
+        return [float(variance**0.5) for variance in self._moments.variances.tolist()]
 
     def _logistic(self) -> Formula:
         return linear(self._learner.weights) if self.labels else UNLEARNT
@@ -298,7 +324,7 @@ class Trainer:
         )
         self.events.append(
             ModelEvent(
-                event_id=model_event_id(kind, happened_at, self._contest.champion),
+                event_id=model_event_id(kind, happened_at, self._contest.champion, by if kind == "drifted" else ""),
                 kind=kind,
                 happened_at=happened_at,
                 champion=self._contest.champion,
@@ -354,7 +380,11 @@ class Trainer:
     def _fresh_contest(self) -> Contest:
         return Contest(self._horizon_days, period_ms(self._horizon_days) // DAY_MS)
 
+    def _fresh_shifts(self) -> Shifts:
+        return Shifts(period_ms(self._horizon_days) // DAY_MS, FEATURES)
+
     def _forget_all(self) -> None:
+        self._shifts, self._shifted = self._fresh_shifts(), {}
         self._made = self._others = None
         self._contest = self._fresh_contest()
         self._moments = _Moments()

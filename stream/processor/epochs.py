@@ -18,6 +18,7 @@ from stream.churn.clusters import Clusters
 from stream.churn.examples import Example
 from stream.churn.fairness import Count, Fairness
 from stream.churn.model import FrozenModel
+from stream.churn.shift import Totals
 from stream.config import Settings
 from stream.errors import StateError
 from stream.events.money import EXPONENT_OF
@@ -101,6 +102,14 @@ class Figures(msgspec.Struct, tag=True, kw_only=True):
     sums: Sums
 
 
+class Likeness(msgspec.Struct, tag=True, kw_only=True):
+    """What the customers were like whom one partition looked at (not yet complete)."""
+
+    partition: int
+    day: int
+    seen: Totals
+
+
 class Met(msgspec.Struct, tag=True, kw_only=True):
     """Visits to members of the panel by one partition during a UTC day (not yet complete)."""
 
@@ -120,7 +129,7 @@ class Chosen(msgspec.Struct, tag=True, kw_only=True):
     """None: it is in the next version, whichever day that closes."""
 
 
-Contribution = Chosen | Examples | Tallies | Looked | Bought | Said | Figures | Met | DayClosed
+Contribution = Chosen | Examples | Likeness | Tallies | Looked | Bought | Said | Figures | Met | DayClosed
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -216,6 +225,7 @@ class Coordinator:
         self._figures: dict[int, list[Sums]] = {}
         self._means: Means = {}
         self._said: dict[int, list[Heard]] = {}
+        self._seen: dict[int, list[Totals]] = {}
         self._words = Words(settings.sentiment_texts_per_day)
         self._values = Values(settings.panel_customers)
         self._met: dict[int, list[Member]] = {}
@@ -259,6 +269,8 @@ class Coordinator:
             self._figures.setdefault(contribution.day, []).append(contribution.sums)
         elif isinstance(contribution, Met):
             self._met.setdefault(contribution.day, []).extend(contribution.looks)
+        elif isinstance(contribution, Likeness):
+            self._seen.setdefault(contribution.day, []).append(contribution.seen)
         elif isinstance(contribution, Said):
             self._said.setdefault(contribution.day, []).extend(contribution.texts)
         else:
@@ -273,12 +285,16 @@ class Coordinator:
         day = min(closed.day for closed in self._closed.values())
         if self.folded_day is not None and day <= self.folded_day:
             return None
-        for waiting in sorted(d for d in self._waiting if d <= day):
-            examples = sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer))
-            self._trainer.learn(examples)
-            self._fairness.take(waiting, examples)
-            if self._clusters is not None:
-                self._clusters.learn(examples)
+        for waiting in sorted(d for d in {*self._waiting, *self._seen} if d <= day):
+            if waiting in self._waiting:
+                examples = sorted(self._waiting.pop(waiting), key=lambda e: (e.time_ms, e.customer))
+                self._trainer.learn(examples)
+                self._fairness.take(waiting, examples)
+                if self._clusters is not None:
+                    self._clusters.learn(examples)
+            looked_at = self._seen.pop(waiting, [])
+            for looked_day in sorted({d for seen in looked_at for d in seen}):
+                self._trainer.see(looked_day, [seen[looked_day] for seen in looked_at if looked_day in seen])
         for chosen in self._chosen:
             self._trainer.choose(chosen.model, chosen.by, chosen.at_ms, day + 1)
         self._chosen.clear()

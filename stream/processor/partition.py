@@ -36,6 +36,7 @@ from stream.processor.epochs import (
     DayClosed,
     Epoch,
     Figures,
+    Likeness,
     Looked,
     Tallies,
     contribution_message,
@@ -300,6 +301,7 @@ class Partition:
             self._due.set(key, 0 if before is None else before.next_due_ms)
         self._residents.clear()
         self._work.scorer.matured.clear()
+        self._work.scorer.seen.clear()
         self._work.engine.measuring.tallied.clear()
         self._work.looking.looks.clear()
         self._work.baskets.forget()
@@ -665,6 +667,10 @@ class Partition:
         if texts:
             out.messages.extend(texts_in_days(texts, self._number, day))
             texts.clear()
+        seen = self._work.scorer.seen
+        if seen:
+            out.messages.append(contribution_message(Likeness(partition=self._number, day=day, seen=dict(seen))))
+            seen.clear()
         if matured:
             out.messages.extend(in_days(matured, self._number, day))
             matured.clear()

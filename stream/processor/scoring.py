@@ -11,6 +11,7 @@ from stream.churn.examples import Example
 from stream.churn.explain import reasons, sentence
 from stream.churn.features import NAMES, vector
 from stream.churn.model import UNLEARNT, FrozenModel
+from stream.churn.shift import Totals, add
 from stream.churn.snapshots import MOST_OPEN, UNSCORED, decode, is_open, mature, take
 from stream.config import Settings
 from stream.decisions.engine import Case, Score, state_ref
@@ -40,6 +41,8 @@ class Scorer:
         self.cluster_names: list[str] = []
         self._interest_ms = interest_ms(self._horizon_days)
         self.matured: list[Example] = []
+        self.seen: Totals = {}
+        """What customers were like who were looked at; not contributed yet."""
         self._reviewed_before = settings.churn_quiet_days > TURNING_DAYS[0] + 1
         self._latest: tuple[Profile | None, tuple[float, ...]] = (None, ())
         self._scored: tuple[tuple[float, ...], float] = ((), 0.0)
@@ -113,6 +116,8 @@ class Scorer:
             values, model = self._values(profile), self._model
             score = UNSCORED if model is None else self._probability(model, values)
             waiting.append(take(profile, model, self._horizon_days, (values, score)).encode())
+            if not memory.suspect:
+                add(self.seen, profile.day, values)
         memory.snapshots = waiting[-MOST_OPEN:]
 
     def is_settled(self, recency_days: int, armed: bool) -> bool:
