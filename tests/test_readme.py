@@ -30,7 +30,8 @@ def test_the_session_is_real(tmp_path: Path) -> None:
     shown = orjson.loads(re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0])
     actions = [orjson.loads(line) for line in (tmp_path / "actions.jsonl").read_bytes().splitlines()]
     (action,) = [a for a in actions if a["action_id"] == shown["action_id"]]
-    counts = re.sub(r" in [\d.]+ s", "", result.output.splitlines()[0])
+    counts = re.sub(r" in [\d.]+ s", "", result.stdout.splitlines()[0])
+    assert counts.startswith("5 events of 2 customers: ")
     assert counts in re.sub(r" in [\d.]+ s", "", TEXT)
     assert _within(shown, action)
 
