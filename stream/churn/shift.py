@@ -61,11 +61,12 @@ class Shifts:
         self._told: set[str] = set()
 
     def see(self, day: int, seen: Sequence[Sums]) -> None:
-        """The looks of a UTC day, of all partitions; those of a period ago are over."""
+        """The looks of a UTC day, of all partitions; those of a period before the newest are over, whenever they are told of."""
         for looks, sums in seen:
             known, before = self._days.get(day, (0, [0] * len(sums)))
             self._days[day] = known + looks, [a + b for a, b in zip(before, sums, strict=True)]
-        for old in [old for old in self._days if old <= day - self._period_days]:
+        over_day = max(self._days, default=day) - self._period_days
+        for old in [old for old in self._days if old <= over_day]:
             del self._days[old]
 
     def measure(self, means: Sequence[float], spreads: Sequence[float]) -> dict[str, float]:

@@ -27,8 +27,9 @@ CLUSTERS: Final = ("", *[f"cluster_{number}" for number in range(1, 7)])
 
 SUSPECT: Final = "suspect"
 UNSUSPECTED: Final = "none"
+"""Told as a scheme of its own, of which the record keeps the reason instead of a number: hardly anybody is one."""
 SUSPICIONS: Final = ("orders", "pace", "clockwork", "returns")
-"""What somebody is suspected for, see `stream.quality.suspicion`. Told as a scheme of its own, of which the record keeps the reason instead of a number: hardly anybody is one."""
+"""What somebody is suspected for, see `stream.quality.suspicion`."""
 
 CORE: Final = "core"
 OTHER: Final = "other"
